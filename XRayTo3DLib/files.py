@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from XRayTo3DLib.errors import InputError
@@ -32,4 +32,18 @@ def writing(path: str | Path) -> Iterator[Path]:
             "and that the file's ending is a known format."
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def user_folder(kind: str) -> Path:
+    """The user's folder for ``models``, ``cache`` or ``config`` of this software; ``XRAYTO3D_HOME`` moves them all."""
+    home = os.environ.get("XRAYTO3D_HOME")
+    if home:
+        return Path(home) / kind
+    import platformdirs  # not at file scope: Slicer installs it only when it is first needed
+
+    folders = platformdirs.PlatformDirs("XRayTo3D", appauthor=False)
+    return {"cache": folders.user_cache_path, "config": folders.user_config_path}.get(
+        kind, folders.user_data_path / kind
+    )

@@ -255,9 +255,10 @@ class Projection:
         """The projection of a 3x4 matrix (LPS mm to pixels), the inverse of :attr:`matrix`.
 
         A matrix fixes the rays but not how far away the detector stands: ``spacing`` (mm between rows and between columns)
-        does; it defaults to 1 mm between columns. The plane of a parallel detector passes through ``isocentre``. A matrix
-        whose picture is mirrored (seen from the detector) is refused unless ``mirrored`` says that this is meant, because
-        the usual cause is a swapped axis. Raises :class:`InputError` for a singular, skewed or mirrored matrix.
+        does; it defaults to 1 mm between columns. The plane of a parallel detector passes through ``isocentre``. The matrix
+        of a cone beam whose picture is mirrored (seen from the detector) is refused unless ``mirrored`` says that this is
+        meant, because the usual cause is a swapped axis. Opposite parallel beams are mirror images with the same matrix: there
+        ``mirrored`` picks one of the two. Raises :class:`InputError` for a singular, skewed or mirrored matrix.
         """
         values = np.asarray(matrix, dtype=np.float64)
         if values.shape != (3, 4) or not np.isfinite(values).all():

@@ -73,7 +73,7 @@ def _index_rays(
     grid: Grid, projection: Projection, like: torch.Tensor, poses: torch.Tensor | None, view: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The rays in voxel index coordinates (x, y, z): points (N, 3), and directions (N, 3) per mm of ray length."""
-    points, directions = projection.rays()
+    points, directions = (np.array(a) for a in projection.rays())
     inverse = np.linalg.inv(grid.affine)
     if poses is None:
         points = points @ inverse[:3, :3].T + inverse[:3, 3]

@@ -25,14 +25,21 @@ def build(recipe: dict[str, Any]) -> ReconstructionNetwork:
     return ReconstructionNetwork(**recipe["network"])
 
 
-def loss_of(network: torch.nn.Module, batch: Batch, l1_weight: float) -> torch.Tensor:
-    """Mean squared error of relative attenuation, clipped like the protocol, and a share of the mean absolute error."""
+def loss_of(network: torch.nn.Module, batch: Batch, l1_weight: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """What to minimise, and the mean squared error in it.
+
+    The error is that of relative attenuation, clipped like the protocol: its mean square, a share of its mean absolute value,
+    and for the standard deviation the likelihood of the error seen, which leaves the reconstruction itself alone.
+    """
     size = list(batch.target.shape[2:])
-    device = batch.target.device.type
-    with torch.autocast(device, torch.bfloat16):
+    with torch.autocast(batch.target.device.type, torch.bfloat16):
         found = network(batch.images, batch.matrices, batch.beams, batch.affine, size)
-    error = found.float() - batch.target.clamp(max=_CEILING)
-    return error.square().mean() + l1_weight * error.abs().mean()
+    found = found.float()
+    error = found[:, :1] - batch.target.clamp(max=_CEILING)
+    squared = error.square().mean()
+    deviation = found[:, 1:] + 0.01
+    likelihood = (deviation.log() + 0.5 * (error.detach() / deviation).square()).mean()
+    return squared + l1_weight * error.abs().mean() + 0.01 * likelihood, squared.detach()
 
 
 def learning_rate(step: int, recipe: dict[str, Any]) -> float:
@@ -49,7 +56,7 @@ def fit(
 ) -> ReconstructionNetwork:
     """Train until the recipe's last step, or until ``stop_after`` seconds, and return the averaged network.
 
-    ``folder`` receives ``checkpoint.pt`` (replaced atomically every 100 steps) and ``log.csv``; a run that finds a
+    ``folder`` receives ``checkpoint.pt`` (replaced whole every 100 steps) and ``log.csv`` (step, mean squared error, seconds); a run that finds a
     checkpoint goes on from it. The learning rate follows the recipe's ``steps``, also when that number was changed between
     runs.
     """
@@ -75,7 +82,7 @@ def fit(
             batch = sampler.batch(step, int(recipe["batch"]))
             for name, value in vars(batch).items():
                 setattr(batch, name, value.to(device))
-            loss = loss_of(network, batch, float(recipe["l1_weight"]))
+            loss, squared = loss_of(network, batch, float(recipe["l1_weight"]))
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -84,8 +91,8 @@ def fit(
             with torch.no_grad():
                 for mean, value in zip(average.parameters(), network.parameters(), strict=True):
                     mean.lerp_(value, 1 - decay)
-            losses.append(float(loss.detach()))
-            bar.set_postfix(loss=f"{sum(losses[-100:]) / len(losses[-100:]):.4f}", refresh=False)
+            losses.append(float(squared))
+            bar.set_postfix(mse=f"{sum(losses[-100:]) / len(losses[-100:]):.4f}", refresh=False)
             bar.update()
             out_of_time = stop_after is not None and time.monotonic() - started > stop_after
             if (step + 1) % 100 == 0 or step + 1 == total or out_of_time:

@@ -91,9 +91,10 @@ class ReconstructionNetwork(nn.Module):
         self.split = nn.Conv3d(s, fine * 8, 1)
         self.head1 = nn.Conv3d(fine + 4 + 2, fine, 3, padding=1)
         self.head2 = nn.Conv3d(fine, 1, 3, padding=1)
+        self.doubt = nn.Conv3d(fine, 1, 3, padding=1)
 
     def forward(self, images: Tensor, matrices: Tensor, beams: Tensor, affine: Tensor, size: list[int]) -> Tensor:
-        """Relative attenuation (B, 1, z, y, x), not negative.
+        """Relative attenuation and its standard deviation, (B, 2, z, y, x), neither negative.
 
         - ``images`` (B, V, H, W): line integrals on the virtual detectors, divided by those of 32 voxels of water;
         - ``matrices`` (B, V, 4, 4): from LPS mm to (column w, row w, depth, w), in virtual pixels of one voxel's size,
@@ -134,7 +135,8 @@ class ReconstructionNetwork(nn.Module):
         y = y.reshape(count, self.fine, 2, 2, 2, coarse[0], coarse[1], coarse[2])
         y = y.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(count, self.fine, size[0], size[1], size[2])
         y = functional.silu(self.head1(torch.cat([y, sharp, shares], dim=1)))
-        return functional.softplus(self.head2(y), beta=10.0)
+        # The deviation learns from the same features but does not shape them.
+        return functional.softplus(torch.cat([self.head2(y), self.doubt(y.detach())], dim=1), beta=10.0)
 
     def look(self, images: Tensor, beams: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The 2D part: the line integrals, features of space, of the plane, and fine ones; a leading axis of B V."""

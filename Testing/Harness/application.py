@@ -1,0 +1,155 @@
+"""Puts the stand-ins in place, and takes them away again, so that other tests see slicer-core as it is."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import types
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+ROOT = Path(__file__).resolve().parents[2]
+#: Modules that run on the stand-ins: they see properties as attributes, and are forgotten afterwards.
+_PANEL_MODULES = ("XRayTo3D", "XRayTo3DSlicer.panels", "XRayTo3DSlicer.parameters", "XRayTo3DSlicer.dependencies")
+_PANEL_MODULES += ("XRayTo3DSlicer.sample_data", "XRayTo3DSlicer.signal")
+
+
+class Application:
+    """What the user would see and answer: texts shown, questions asked, and the answers given to them."""
+
+    def __init__(self) -> None:
+        self.errors: list[str] = []
+        self.questions: list[str] = []
+        self.answer = True
+        self.file = ""
+        self.shown: list[Any] = []
+        self.startupSlots: list[Any] = []
+
+    def ask(self, text: str, windowTitle: str | None = None, **kwargs: Any) -> bool:
+        self.questions.append(text)
+        return self.answer
+
+    def error(self, text: str, windowTitle: str | None = None, **kwargs: Any) -> None:
+        self.errors.append(text)
+
+    @contextmanager
+    def tryWithErrorDisplay(
+        self, message: str | None = None, show: bool = True, waitCursor: bool = False
+    ) -> Iterator[None]:
+        """Shows an exception of the block, and does not pass it on."""
+        try:
+            yield
+        except Exception as error:
+            logging.exception(message)
+            if show:
+                self.error(f"{message or ''}\n\n{error}".strip())
+
+    def setSliceViewerLayers(self, background: Any = None, **kwargs: Any) -> None:
+        self.shown.append(background)
+
+    def connect(self, signal: str, slot: Any) -> None:
+        if signal == "startupCompleted()":
+            self.startupSlots.append(slot)
+
+    def testingEnabled(self) -> bool:
+        return True
+
+    def processEvents(self) -> None:
+        from PySide6.QtCore import QCoreApplication
+
+        QCoreApplication.processEvents()
+
+    def useAttributes(self, module: str) -> None:
+        """Let a module see Qt properties as attributes, as PythonQt does everywhere."""
+        import __feature__
+
+        true_property = 2
+        # At its first call PySide6 reads the source of every module there is, which torch's do not survive.
+        with mock.patch.dict(sys.modules):
+            for name in [name for name in sys.modules if name.split(".")[0] == "torch"]:
+                del sys.modules[name]
+            __feature__.set_selection(true_property, module)
+
+
+@contextmanager
+def application() -> Iterator[Application]:
+    """slicer-core with a scene, and beside it ``qt``, ``ctk`` and what of ``slicer`` only the application has."""
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    from PySide6.QtWidgets import QApplication
+
+    window_system = QApplication.instance() or QApplication(["XRayTo3D"])
+    assert isinstance(window_system, QApplication)
+    for folder in (ROOT, ROOT / "XRayTo3D"):
+        if str(folder) not in sys.path:
+            sys.path.insert(0, str(folder))
+    from XRayTo3DSlicer import headless
+
+    headless.start()
+    import slicer
+
+    from Harness import parameter_node, scripted_module, ui, widgets
+
+    user = Application()
+    i18n = types.ModuleType("slicer.i18n")
+    i18n.tr = lambda text: text
+    i18n.translate = lambda context, text: text
+    modules = {
+        "qt": _qt(user),
+        "ctk": _module(
+            "ctk", ctkCollapsibleButton=widgets.ctkCollapsibleButton, ctkSliderWidget=widgets.ctkSliderWidget
+        ),
+        "slicer.i18n": i18n,
+        "slicer.parameterNodeWrapper": parameter_node,
+        "slicer.ScriptedLoadableModule": scripted_module,
+    }
+    patches = {
+        "loadUI": ui.loadUI,
+        "childWidgetVariables": ui.childWidgetVariables,
+        "errorDisplay": user.error,
+        "confirmOkCancelDisplay": user.ask,
+        "confirmYesNoDisplay": user.ask,
+        "tryWithErrorDisplay": user.tryWithErrorDisplay,
+        "setSliceViewerLayers": user.setSliceViewerLayers,
+    }
+    _forgetPanel()
+    with ExitStack() as stack:
+        stack.enter_context(mock.patch.dict(sys.modules, modules))
+        for name, module in modules.items():
+            if name.startswith("slicer."):
+                stack.enter_context(mock.patch.object(slicer, name.split(".")[1], module, create=True))
+        for name, stand_in in patches.items():
+            stack.enter_context(mock.patch.object(slicer.util, name, stand_in))
+        stack.enter_context(mock.patch.object(slicer, "app", user, create=True))
+        for path in (ROOT / "XRayTo3D" / "XRayTo3DSlicer").rglob("*.py"):
+            user.useAttributes(".".join(path.relative_to(ROOT / "XRayTo3D").with_suffix("").parts))
+        user.useAttributes("XRayTo3D")
+        try:
+            yield user
+        finally:
+            _forgetPanel()
+
+
+def _forgetPanel() -> None:
+    for name in list(sys.modules):
+        if name in _PANEL_MODULES or name.startswith("XRayTo3DSlicer.panels."):
+            del sys.modules[name]
+
+
+def _module(name: str, **members: Any) -> types.ModuleType:
+    module = types.ModuleType(name)
+    module.__dict__.update(members)
+    return module
+
+
+def _qt(user: Application) -> types.ModuleType:
+    """All of Qt in one module, as in Slicer; a file dialog answers at once, with one path as PythonQt does."""
+    from PySide6 import QtCore, QtGui, QtWidgets
+
+    names = [(part, name) for part in (QtCore, QtGui, QtWidgets) for name in dir(part) if name.startswith("Q")]
+    members = {name: getattr(part, name) for part, name in names}
+    dialog = types.SimpleNamespace(getOpenFileName=lambda parent=None, title="", folder="", files="": user.file)
+    return _module("qt", **{**members, "QFileDialog": dialog})

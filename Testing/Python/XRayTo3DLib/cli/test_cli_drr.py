@@ -1,0 +1,81 @@
+"""``xrayto3d drr``."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813
+
+from XRayTo3DLib.cli.drr import aimed
+from XRayTo3DLib.drr import render_drr
+from XRayTo3DLib.errors import InputError
+from XRayTo3DLib.geometry import Grid
+from XRayTo3DLib.radiographs import read_radiograph
+from XRayTo3DLib.views import view_projection
+
+
+def test_writes_images_with_their_geometry_and_pictures(run, ct_file, small_ct, tmp_path):
+    found = run("drr", ct_file, "--view", "AP", "--view", "LAO30CRAN15", "--size", "40x48", "--pixel", "11", "--out", tmp_path / "o")
+    assert found.code == 0
+    assert sorted(p.name for p in (tmp_path / "o").iterdir()) == ["AP.nrrd", "AP.png", "LAO30CRAN15.nrrd", "LAO30CRAN15.png"]
+    assert found.out.splitlines()[0] == str(tmp_path / "o" / "AP.nrrd")
+    read = read_radiograph(tmp_path / "o" / "LAO30CRAN15.nrrd")
+    expected = view_projection("LAO30CRAN15", small_ct.grid.centre, (40, 48), 11.0)
+    np.testing.assert_allclose(read.projection.matrix, expected.matrix, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(read.line_integrals, render_drr(small_ct, [expected])[0].line_integrals, rtol=1e-5, atol=1e-5)
+    picture = sitk.ReadImage(str(tmp_path / "o" / "AP.png"))
+    assert picture.GetPixelID() == sitk.sitkUInt16
+    assert sitk.GetArrayFromImage(picture).max() > 60000
+
+
+def test_detector_holds_the_whole_shadow_by_default(run, ct_file, tmp_path):
+    assert run("drr", ct_file, "--view", "LAT", "--pixel", "6", "--out", tmp_path / "lat.nrrd").code == 0
+    values = read_radiograph(tmp_path / "lat.nrrd").line_integrals
+    edge = np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
+    assert edge.max() < 0.02 * values.max()
+
+
+@pytest.mark.parametrize("isocentre", [(0, 0, 0), (40, -30, 60)])
+def test_aimed_detector_reaches_every_corner(isocentre):
+    grid = Grid.centred((10, 20, 30), (30, 20, 40), 10.0)
+    projection = aimed("LAO20", grid, isocentre, None, 3.0, 1500.0, None)
+    corners = projection.project(grid.corners)
+    assert (corners > -0.5).all() and (corners < np.array(projection.size[::-1]) - 0.5).all()
+    # The ray through the detector's middle passes through the isocentre.
+    np.testing.assert_allclose(projection.project(np.array([isocentre])), [(np.array(projection.size[::-1]) - 1) / 2], atol=1e-6)
+
+
+def test_one_view_may_be_a_file(run, ct_file, tmp_path):
+    arguments = ["drr", ct_file, "--view", "AP", "--parallel", "--size", "32", "--pixel", "12", "--look", "none"]
+    assert run(*arguments, "--out", tmp_path / "ap.mha").code == 0
+    assert [p.name for p in tmp_path.iterdir()] == ["ap.mha"]
+    assert not read_radiograph(tmp_path / "ap.mha").projection.is_cone
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_matrix_gives_the_same_picture_as_its_view(run, ct_file, small_ct, tmp_path, form):
+    projection = view_projection("AP+25", small_ct.grid.centre, (36, 40), 12.0, 1400.0)
+    file = tmp_path / ("arm.json" if form == "json" else "arm.txt")
+    if form == "json":
+        file.write_text(json.dumps({"matrix": projection.matrix.tolist()}))
+    else:
+        np.savetxt(file, projection.matrix)
+    found = run("drr", ct_file, "--matrix", file, "--size", "36x40", "--pixel", "12", "--out", tmp_path / "o")
+    assert found.code == 0, found.error
+    by_view = render_drr(small_ct, [projection])[0].line_integrals
+    np.testing.assert_allclose(read_radiograph(tmp_path / "o" / "arm.nrrd").line_integrals, by_view, rtol=1e-3, atol=1e-3)
+
+
+def test_looks_differ(run, ct_file, tmp_path):
+    pictures = []
+    for look in ("film", "inverted"):
+        assert run("drr", ct_file, "--view", "AP", "--size", "32", "--pixel", "14", "--look", look, "--out", tmp_path / look).code == 0
+        pictures.append(sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / look / "AP.png"))).astype(int))
+    assert np.abs(pictures[0] + pictures[1] - 65535).max() <= 1
+
+
+def test_a_source_inside_the_ct_needs_a_size():
+    with pytest.raises(InputError, match="stands inside"):
+        aimed("AP", Grid.centred((0, 0, 0), 64, 4.0), (0, 0, 0), None, 1.0, 150.0, 100.0)

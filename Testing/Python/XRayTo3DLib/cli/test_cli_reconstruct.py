@@ -1,0 +1,117 @@
+"""``xrayto3d reconstruct``."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813
+
+from XRayTo3DLib.fusion import reproject
+from XRayTo3DLib.images import read_image, read_volume, to_attenuation
+from XRayTo3DLib.radiographs import read_radiograph
+
+GRID = ["--grid-size", 24, "--grid-spacing", 15]
+
+
+@pytest.fixture(scope="module")
+def result(xrays, model, ct_file, home, tmp_path_factory):
+    """The files of one whole run, made once."""
+    from XRayTo3DLib.cli import main
+
+    out = tmp_path_factory.mktemp("result") / "out"
+    views = ["--view", f"AP={xrays / 'AP.nrrd'}", "--view", f"LAT={xrays / 'LAT.nrrd'}"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XRAYTO3D_HOME", str(home))
+        arguments = ["reconstruct", *views, "--model", model, *GRID, "--refine", 10, "--truth", ct_file, "--out", out]
+        assert main([str(a) for a in arguments]) == 0
+    return out
+
+
+def test_writes_every_file(result):
+    names = {path.name for path in result.iterdir()}
+    expected = {"reconstruction.nrrd", "uncertainty.nrrd", "segmentation.seg.nrrd", "metrics.json", "report.html", "body.stl"}
+    assert expected <= names
+    assert not [name for name in names if name.startswith(".")]
+
+
+def test_volume_reprojects_to_the_xrays(result, xrays):
+    """What was written, not what the run says of itself."""
+    volume = to_attenuation(read_volume(result / "reconstruction.nrrd"))
+    assert volume.grid.size == (36, 36, 36)
+    np.testing.assert_allclose(volume.grid.spacing, 10)
+    for name in ("AP", "LAT"):
+        radiograph = read_radiograph(xrays / f"{name}.nrrd")
+        again = reproject(volume, [radiograph])[0]
+        assert np.abs(again - radiograph.line_integrals).mean() < 0.02 * radiograph.line_integrals.mean()
+
+
+def test_metrics_say_what_they_are(result):
+    metrics = json.loads((result / "metrics.json").read_text())
+    views = metrics["reconstruction"]["views"]
+    assert [view["name"] for view in views] == ["AP", "LAT"]
+    assert all(view["reprojection_error"] < 0.2 * view["reprojection_error_before_fusion"] for view in views)
+    figures = metrics["comparison_with_ct"]["reconstruction"]
+    assert 10 < figures["psnr"] < 40
+    assert figures["psnr_x2ct"] - figures["psnr"] == pytest.approx(20 * np.log10(4095 / 2500), abs=1e-6)
+    assert 0.5 < figures["structures"]["body"]["dice"] < 1
+    assert "peak 2500" in metrics["range"] and "whole reconstruction grid" in metrics["range"]
+    assert metrics["model"]["name"] == "barrel" and re.fullmatch("[0-9a-f]{64}", metrics["model"]["sha256"])
+
+
+def test_uncertainty_is_in_hu(result):
+    deviation = sitk.GetArrayFromImage(read_image(result / "uncertainty.nrrd"))
+    # The model's is 0.14 of water where it sees matter, and 0 outside.
+    assert deviation.max() == pytest.approx(140, rel=0.01) and deviation.min() == 0
+
+
+def test_report_is_self_contained(result):
+    page = (result / "report.html").read_text()
+    assert not re.search(r'(?:src|href)="(?!data:)', page)
+    assert page.count("data:image/png;base64,") == 5
+    for words in ("not for diagnosis", "do not determine a volume", "no evidence that the depth", "PSNR", "CT (truth)"):
+        assert words in page
+
+
+def test_picture_without_scale_is_fitted_and_says_so(run, xrays, model, tmp_path):
+    views = ["--view", f"AP={xrays / 'AP.png'}", "--view", f"LAT={xrays / 'LAT.nrrd'}"]
+    spacing = ["--spacing", "AP=8", "--sdd", "AP=1500"]
+    found = run("reconstruct", *views, *spacing, "--model", model, *GRID, "--refine", 10, "--out", tmp_path / "out")
+    assert found.code == 0, found.error
+    assert "note: AP: the scale of this picture is unknown; fitted" in found.out
+    views = json.loads((tmp_path / "out" / "metrics.json").read_text())["reconstruction"]["views"]
+    assert [view["calibrated"] for view in views] == [False, True]
+
+
+def test_one_view_without_fusion_is_the_model_itself(run, xrays, model, tmp_path):
+    found = run(
+        *("reconstruct", "--view", xrays / "AP.nrrd", "--model", model, "--grid-size", 16, "--grid-spacing", 22),
+        *("--grid-centre", 0, 0, 0, "--no-fusion", "--out", tmp_path / "out"),
+    )
+    assert found.code == 0, found.error
+    assert "depth comes from the model alone" in found.out
+    values = np.unique(sitk.GetArrayFromImage(read_image(tmp_path / "out" / "reconstruction.nrrd")))
+    np.testing.assert_allclose(values, [-1000, -300], atol=0.5)
+
+
+def test_results_replace_those_of_an_earlier_run(run, xrays, model, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "metrics.json").write_text("old")
+    (out / "mine.txt").write_text("kept")
+    arguments = ["--model", model, "--grid-size", 16, "--grid-spacing", 22]
+    assert run("reconstruct", "--view", f"AP={xrays / 'AP.nrrd'}", *arguments, "--out", out).code == 0
+    assert "barrel" in (out / "metrics.json").read_text() and (out / "mine.txt").read_text() == "kept"
+
+
+def test_nothing_in_the_result_is_a_note_not_an_error(run, xrays, model, tmp_path):
+    """A grid beside the model's trunk: the volume is written, and the absence of structures is said."""
+    found = run(
+        *("reconstruct", "--view", f"AP={xrays / 'AP.nrrd'}", "--model", model, "--grid-size", 16, "--grid-spacing", 4),
+        *("--grid-centre", 0, 200, 0, "--no-fusion", "--out", tmp_path / "out"),
+    )
+    assert found.code == 0, found.error
+    assert "No structures in the reconstruction" in found.out
+    assert not (tmp_path / "out" / "segmentation.seg.nrrd").exists()

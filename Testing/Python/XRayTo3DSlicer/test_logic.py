@@ -1,0 +1,461 @@
+"""The console calls: right nodes after success, nothing after an error or a cancel."""
+
+import inspect
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import SimpleITK
+import slicer
+import vtk
+from vtk.util.numpy_support import vtk_to_numpy
+from XRayTo3DSlicer import nodes, provenance, results
+from XRayTo3DSlicer import scene as scene_module
+from XRayTo3DSlicer.logic import Logic
+
+import XRayTo3DLib.reconstruct as library
+from XRayTo3DLib.errors import InputError
+from XRayTo3DLib.fusion import reproject
+from XRayTo3DLib.geometry import Grid
+from XRayTo3DLib.images import Labelmap, Volume, resample, to_attenuation
+from XRayTo3DLib.phantom import thorax_phantom
+from XRayTo3DLib.progress import Cancelled
+from XRayTo3DLib.radiographs import write_radiograph
+from XRayTo3DLib.views import view_projection
+
+SHA256 = "ab" * 32
+
+
+@pytest.fixture
+def logic():
+    return Logic()
+
+
+@pytest.fixture
+def ct_node(scene, ct):
+    return nodes.volume_to_node(ct, "CT")
+
+
+@pytest.fixture
+def views(logic, ct_node):
+    return [logic.renderDRR(ct_node, view, size=(32, 32), spacing=16.0) for view in ("AP", "LAT")]
+
+
+@pytest.fixture
+def fake(monkeypatch, ct):
+    """A library reconstruction that knows the CT, needs no model, and takes the arguments of the real one only."""
+    signature = inspect.signature(library.reconstruct)
+    calls = []
+
+    def reconstruct(*args, **kwargs):
+        given = signature.bind(*args, **kwargs).arguments
+        calls.append(given)
+        radiographs = given["radiographs"]
+        library.check_distinct(radiographs)
+        grid = given["grid"] or library.default_grid([r.projection for r in radiographs], 16, 24.0)
+        given["progress"](0.5, "half")
+        volume = to_attenuation(resample(ct, grid))
+        before = Volume(0.9 * volume.array, grid, "1/mm")
+        return library.Reconstruction(
+            volume=volume,
+            before_fusion=before,
+            deviation=Volume(0.1 * volume.array, grid, "1/mm"),
+            radiographs=list(radiographs),
+            reprojections=[np.asarray(p) for p in reproject(volume, radiographs)],
+            errors=[0.25, 0.125],
+            errors_before=[0.5, 0.375],
+            model_name="a model",
+            model_sha256=SHA256,
+            seconds=1.0,
+            notes=["a note"],
+        )
+
+    monkeypatch.setattr(library, "reconstruct", reconstruct)
+    return calls
+
+
+def attribute(node, key):
+    return node.GetAttribute(f"XRayTo3D.{key}")
+
+
+def hierarchy():
+    return slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+
+
+def names_in(folder):
+    found = vtk.vtkIdList()
+    hierarchy().GetItemChildren(folder, found)
+    return [hierarchy().GetItemName(found.GetId(i)) for i in range(found.GetNumberOfIds())]
+
+
+# DRRs
+
+
+def test_drr_measures_the_phantom(logic, ct_node):
+    node = logic.renderDRR(ct_node, "AP")
+    radiograph = nodes.radiograph_from_node(node)
+    exact = thorax_phantom().line_integrals(radiograph.projection)
+    error = np.abs(radiograph.line_integrals - exact).mean() / exact.mean()
+    assert error < 0.05  # what is left comes from voxels of 8 mm
+    assert node.GetName() == "CT AP"
+    assert attribute(node, "Type") == provenance.RADIOGRAPH
+    assert json.loads(attribute(node, "Source")) == ["CT"]
+    assert provenance.sources(node) == [ct_node]
+    assert attribute(node, "Software").startswith("XRayTo3D")
+
+
+def test_drr_geometry_is_the_one_asked_for(logic, ct_node, ct):
+    node = logic.renderDRR(ct_node, "LAO30", size=(24, 40), spacing=12.0, sourceToDetector=1300, sourceToIsocentre=900)
+    asked = view_projection("LAO30", ct.grid.centre, (24, 40), 12.0, 1300, 900)
+    np.testing.assert_allclose(nodes.radiograph_from_node(node).projection.matrix, asked.matrix, atol=1e-9)
+    node = logic.renderDRR(ct_node, "AP", size=(24, 40), spacing=12.0, parallel=True)
+    assert not nodes.radiograph_from_node(node).projection.is_cone
+    node = logic.renderDRR(ct_node, "mine", projection=asked, name="as calibrated")
+    back = nodes.radiograph_from_node(node)
+    np.testing.assert_allclose(back.projection.matrix, asked.matrix, atol=1e-9)
+    assert (node.GetName(), back.name) == ("as calibrated", "mine")
+
+
+def test_drr_of_a_turned_ct_is_the_drr_of_the_ct(logic, ct_node, ct):
+    """Turning the CT by its parent transform is the same as turning the X-ray system the other way."""
+    straight = logic.renderDRR(ct_node, "AP", size=(32, 32), spacing=16.0)
+    turn = vtk.vtkTransform()
+    turn.Translate(30, -20, 10)
+    turn.RotateZ(35)
+    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    transform.SetMatrixTransformToParent(turn.GetMatrix())
+    ct_node.SetAndObserveTransformNodeID(transform.GetID())
+    straight.SetAndObserveTransformNodeID(transform.GetID())
+    moved = nodes.radiograph_from_node(straight)
+    again = logic.renderDRR(ct_node, "AP", projection=moved.projection)
+    np.testing.assert_allclose(
+        nodes.radiograph_from_node(again).line_integrals, moved.line_integrals, atol=0.02 * moved.line_integrals.max()
+    )
+
+
+def test_a_second_drr_gets_its_own_name(logic, ct_node):
+    names = [logic.renderDRR(ct_node, "AP", size=(8, 8), spacing=60.0).GetName() for _ in range(2)]
+    assert names[0] == "CT AP" and names[1].startswith("CT AP") and names[1] != names[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"view": "sideways"}, "sideways"),
+        ({"sourceToIsocentre": 5000.0}, "5000"),
+        ({"projection": view_projection("AP", (5000.0, 0.0, 0.0), (8, 8), 2.0)}, "misses the volume"),
+    ],
+)
+def test_bad_geometry_adds_nothing(logic, ct_node, state, change, message):
+    before = state()
+    with pytest.raises(InputError, match=message):
+        logic.renderDRR(ct_node, **change)
+    assert state() == before
+
+
+def test_what_is_no_ct_adds_nothing(logic, scene, state, ct):
+    picture = nodes.volume_to_node(Volume(np.abs(ct.array) % 256, ct.grid), "Photo")
+    before = state()
+    with pytest.raises(InputError, match=r"Photo has values .* not HU"):
+        logic.renderDRR(picture)
+    with pytest.raises(InputError, match="No volume is chosen"):
+        logic.renderDRR(None)
+    assert state() == before
+
+
+def test_cancelled_drr_adds_nothing(logic, ct_node, state):
+    before = state()
+    with pytest.raises(Cancelled):
+        logic.renderDRR(ct_node, "AP", size=(16, 16), spacing=30.0, progress=cancel)
+    assert state() == before
+
+
+def cancel(fraction, text):
+    raise Cancelled
+
+
+# Radiographs from files
+
+
+def test_a_written_radiograph_is_loaded_with_its_geometry(logic, ct_node, tmp_path):
+    made = nodes.radiograph_from_node(logic.renderDRR(ct_node, "LAT", size=(20, 24), spacing=24.0))
+    write_radiograph(made, tmp_path / "side.nrrd")
+    node = logic.loadRadiograph(tmp_path / "side.nrrd")
+    back = nodes.radiograph_from_node(node)
+    np.testing.assert_allclose(back.projection.matrix, made.projection.matrix, rtol=1e-9)
+    np.testing.assert_array_equal(back.line_integrals, made.line_integrals)
+    assert (node.GetName(), back.name, back.calibrated) == ("side LAT", "LAT", True)
+    assert attribute(node, "File") == "side.nrrd" and attribute(node, "Type") == provenance.RADIOGRAPH
+
+
+def test_a_picture_is_loaded_as_uncalibrated(logic, scene, tmp_path):
+    pixels = np.arange(30 * 20).reshape(30, 20) % 251
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(pixels.astype(np.uint8)), str(tmp_path / "front.png"))
+    node = logic.loadRadiograph(tmp_path / "front.png", "AP", spacing=4.0, sourceToDetector=1800, isocentre=(1, 2, 3))
+    back = nodes.radiograph_from_node(node)
+    assert not back.calibrated and back.notes
+    assert back.projection.size == (30, 20) and back.projection.source_to_detector == pytest.approx(1800)
+    np.testing.assert_allclose(back.projection.project(np.array([[1.0, 2.0, 3.0]])), [[9.5, 14.5]], atol=1e-6)
+    assert np.argmax(back.line_integrals) == np.argmax(pixels)
+
+
+def test_what_is_no_radiograph_adds_nothing(logic, scene, state, tmp_path):
+    (tmp_path / "text.png").write_text("no image")
+    before = state()
+    for path in (tmp_path / "text.png", tmp_path / "missing.dcm", tmp_path):
+        with pytest.raises(InputError):
+            logic.loadRadiograph(path, "AP", spacing=1.0)
+    assert state() == before
+
+
+# Reconstruction
+
+
+def test_reconstruction_adds_its_nodes_in_one_folder(logic, views, fake, ct):
+    result = logic.reconstruct(views, name="Case")
+    assert isinstance(result, results.ReconstructionNodes)
+    assert names_in(result.folder) == [
+        "Case",
+        "Case before fusion",
+        "Case uncertainty",
+        "Case AP re-projection",
+        "Case AP residual",
+        "Case LAT re-projection",
+        "Case LAT residual",
+    ]
+    assert hierarchy().GetItemName(result.folder) == "Case"
+    volume = nodes.volume_from_node(result.volumeNode)
+    np.testing.assert_allclose(volume.array, np.maximum(resample(ct, volume.grid).array, -1000), atol=0.1)
+    assert result.errors == [0.25, 0.125] and result.notes == ["a note"]
+    measured = [nodes.radiograph_from_node(node) for node in views]
+    for radiograph, again, rest in zip(measured, result.reprojectionNodes, result.residualNodes, strict=True):
+        again, rest = nodes.radiograph_from_node(again), nodes.radiograph_from_node(rest)
+        np.testing.assert_allclose(again.projection.matrix, radiograph.projection.matrix, atol=1e-9)
+        np.testing.assert_allclose(rest.line_integrals, again.line_integrals - radiograph.line_integrals, atol=1e-6)
+
+
+def test_reconstruction_says_where_it_comes_from(logic, views, fake):
+    result = logic.reconstruct(views)
+    node = result.volumeNode
+    assert node.GetName() == "Reconstruction AP + LAT"
+    assert attribute(node, "Type") == provenance.RECONSTRUCTION
+    assert (attribute(node, "Model"), attribute(node, "ModelSHA256")) == ("a model", SHA256)
+    assert json.loads(attribute(node, "Views")) == ["AP", "LAT"]
+    assert json.loads(attribute(node, "Errors")) == [0.25, 0.125]
+    assert json.loads(attribute(node, "Notes")) == ["a note"]
+    for text, view in zip(json.loads(attribute(node, "Projections")), views, strict=True):
+        stored = provenance.projection_from_text(text, "it")
+        np.testing.assert_array_equal(stored.matrix, nodes.radiograph_from_node(view).projection.matrix)
+    assert provenance.sources(node) == views
+    assert attribute(result.beforeFusionNode, "Fused") == "false" and attribute(node, "Fused") == "true"
+    assert provenance.sources(result.residualNodes[0]) == [node]
+    types = [attribute(n, "Type") for n in (result.reprojectionNodes[0], result.residualNodes[0], result.deviationNode)]
+    assert types == [provenance.REPROJECTION, provenance.RESIDUAL, provenance.DEVIATION]
+
+
+def test_reconstruction_hands_its_settings_to_the_library(logic, views, fake):
+    grid = Grid.centred((0, 0, 0), 8, 40.0)
+    result = logic.reconstruct(views, model="mine", grid=grid, fuse=False, beta=1.5, checkViews=False)
+    given = fake[0]
+    assert (given["model"], given["grid"], given["fuse_views"], given["beta"], given["check_views"]) == (
+        "mine",
+        grid,
+        False,
+        1.5,
+        False,
+    )
+    assert [r.name for r in given["radiographs"]] == ["AP", "LAT"]
+    assert result.beforeFusionNode is None
+    assert nodes.volume_from_node(result.volumeNode).grid.same_as(grid, 1e-6)
+
+
+def test_reconstruction_reports_progress_to_the_end(logic, views, fake):
+    seen = []
+    logic.reconstruct(views, progress=lambda fraction, text: seen.append(fraction))
+    assert seen == sorted(seen) and 0 < seen[0] < 0.6 and seen[-1] >= 0.95
+
+
+def test_two_reconstructions_stay_apart(logic, views, fake):
+    one, two = logic.reconstruct(views), logic.reconstruct(views)
+    assert one.folder != two.folder
+    assert one.volumeNode.GetName() != two.volumeNode.GetName()
+    assert not set(names_in(one.folder)) & set(names_in(two.folder))
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.5, 0.95])
+def test_cancelled_reconstruction_adds_nothing(logic, views, fake, state, fraction):
+    before = state()
+
+    def stop(reached, text):
+        if reached >= fraction:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        logic.reconstruct(views, progress=stop)
+    assert state() == before
+
+
+def test_the_same_view_twice_adds_nothing(logic, views, fake, state):
+    before = state()
+    with pytest.raises(InputError, match="same view"):
+        logic.reconstruct([views[0], views[0]])
+    assert state() == before
+
+
+def test_no_radiograph_adds_nothing(logic, scene, state):
+    before = state()
+    with pytest.raises(InputError, match="No radiograph was given"):
+        logic.reconstruct([])
+    with pytest.raises(InputError, match="No radiograph is chosen"):
+        logic.reconstruct([None])
+    assert state() == before
+
+
+def test_a_ct_given_as_radiograph_adds_nothing(logic, ct_node, state):
+    before = state()
+    with pytest.raises(InputError, match="CT has no projection geometry"):
+        logic.reconstruct([ct_node])
+    assert state() == before
+
+
+def test_failure_half_way_through_the_nodes_adds_nothing(logic, views, fake, state, monkeypatch):
+    before = state()
+    real, made = nodes.radiograph_to_node, []
+
+    def fail_at_the_third(*args):
+        made.append(args)
+        if len(made) == 3:
+            raise MemoryError
+        return real(*args)
+
+    monkeypatch.setattr(results.nodes, "radiograph_to_node", fail_at_the_third)
+    with pytest.raises(MemoryError):
+        logic.reconstruct(views)
+    assert len(made) == 3
+    assert state() == before
+
+
+# Segments, surfaces, figures
+
+
+def test_segments_and_surfaces_join_the_folder(logic, views, fake, ct):
+    result = logic.reconstruct(views, grid=Grid.centred(ct.grid.centre, (48, 36, 40), 8.0), name="Case")
+    segmentation = logic.segment(result.volumeNode)
+    assert segmentation.GetName() == "Case segmentation"
+    surfaces = logic.extractSurfaces(segmentation)
+    assert [node.GetName() for node in surfaces] == ["body", "lungs", "bone"]
+    assert names_in(result.folder)[-4:] == ["Case segmentation", "body", "lungs", "bone"]
+    labelmap = nodes.segmentation_from_node(segmentation)
+    for node in surfaces:
+        counted = np.count_nonzero(labelmap.mask(node.GetName())) * labelmap.grid.voxel_volume / 1000
+        assert json.loads(attribute(node, "VolumeML")) == pytest.approx(counted, rel=0.05)
+        assert provenance.sources(node) == [segmentation]
+    lungs = vtk_to_numpy(surfaces[1].GetPolyData().GetPoints().GetData())
+    inside = np.argwhere(labelmap.mask("lungs"))[:, ::-1]
+    lps = inside @ labelmap.grid.affine[:3, :3].T + labelmap.grid.affine[:3, 3]
+    np.testing.assert_allclose(lungs.mean(axis=0) * [-1, -1, 1], lps.mean(axis=0), atol=8)
+
+
+def test_segmenting_what_has_no_body_adds_nothing(logic, scene, state, ct):
+    array = np.full(ct.grid.shape, -1000, np.int16)
+    array[0, 0, 0] = 2000
+    node = nodes.volume_to_node(Volume(array, ct.grid), "Air")
+    before = state()
+    with pytest.raises(InputError):
+        logic.segment(node)
+    assert state() == before
+
+
+def test_surfaces_of_empty_segments_add_nothing(logic, scene, state, oblique):
+    empty = nodes.segmentation_to_node(Labelmap(np.zeros(oblique.shape, np.uint8), oblique, {1: "bone"}), "Empty")
+    before = state()
+    with pytest.raises(InputError, match="Empty are empty"):
+        logic.extractSurfaces(empty)
+    assert state() == before
+
+
+def test_comparing_a_ct_with_itself_is_perfect(logic, ct_node, state):
+    before = state()
+    found = logic.compare(ct_node, ct_node)
+    assert found["psnr"] == float("inf") and found["ssim"] == pytest.approx(1)
+    assert found["hu_mae_body"] == 0
+    for figures in found["structures"].values():
+        assert figures["dice"] == 1 and figures["hd95_mm"] == 0
+        assert figures["volume_ml"] == figures["volume_ml_ct"] > 0
+    assert state() == before
+
+
+def test_comparing_sees_an_offset_of_hu(logic, ct_node, ct):
+    brighter = nodes.volume_to_node(Volume(ct.array.astype(np.float32) + 50, ct.grid), "Brighter")
+    found = logic.compare(brighter, ct_node)
+    assert found["hu_mae_body"] == pytest.approx(50, abs=1e-3)
+    assert found["psnr"] == pytest.approx(20 * np.log10(2500 / 50), abs=0.1)
+    assert found["psnr_x2ct"] - found["psnr"] == pytest.approx(20 * np.log10(4095 / 2500))
+    assert "2500" in found["range"]
+
+
+def test_comparing_with_a_ct_elsewhere_is_refused(logic, ct_node, ct):
+    far = Grid(ct.grid.size, ct.grid.spacing, tuple(np.add(ct.grid.origin, 5000)))
+    away = nodes.volume_to_node(Volume(ct.array, far), "Away")
+    with pytest.raises(InputError, match="Away and CT do not overlap"):
+        logic.compare(away, ct_node)
+
+
+# Showing, models, and a class that Slicer's own logic is mixed with
+
+
+def test_show_projection_replaces_what_it_showed(logic, views):
+    first = [node.GetID() for node in logic.showProjection(views[0])]
+    other = logic.showProjection(views[1])
+    second = logic.showProjection(views[0])
+    assert [node.GetName() for node in second] == ["CT AP beam", "CT AP picture"]
+    left = [node.GetID() for node in slicer.util.getNodesByClass("vtkMRMLModelNode")]
+    assert set(left) == {node.GetID() for node in [*other, *second]}
+    assert not set(first) & set(left)
+    items = [hierarchy().GetItemByDataNode(node) for node in second]
+    assert all(items) and hierarchy().GetNumberOfItems() == 1 + 2 + 4  # the CT, two radiographs, four models
+
+
+def test_models_are_listed_without_running_them(logic, monkeypatch, tmp_path):
+    monkeypatch.setenv("XRAYTO3D_HOME", str(tmp_path))
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "broken.pt").write_bytes(b"no model")
+    assert "broken" not in [model.path.stem for model in logic.models()]
+
+
+def test_logic_mixes_with_a_class_that_has_its_own_init(ct_node):
+    class Base:
+        def __init__(self):
+            self.ready = True
+
+    class Mixed(Base, Logic):
+        def __init__(self):
+            Base.__init__(self)
+
+    mixed = Mixed()
+    assert mixed.ready and mixed.renderDRR(ct_node, size=(4, 4), spacing=100.0) is not None
+
+
+def test_all_or_nothing_keeps_what_was_there(scene, state, ct_node):
+    before = state()
+    with pytest.raises(KeyboardInterrupt), scene_module.all_or_nothing():
+        folder = scene_module.new_folder("Half")
+        scene_module.put(nodes.volume_to_node(nodes.volume_from_node(ct_node), "Copy"), folder)
+        raise KeyboardInterrupt
+    assert state() == before
+
+
+def test_import_needs_only_what_slicer_has():
+    """Slicer has no torch until the user installs it, so importing must not ask for it, nor for what comes with it."""
+    absent = ("torch", "skimage", "jsonschema", "tqdm", "platformdirs", "qt", "ctk")
+    code = (
+        f"import sys\nfor name in {absent!r}:\n    sys.modules[name] = None\n"
+        "from XRayTo3DSlicer import headless, logic, nodes, results\n"
+        "import slicer\nassert getattr(slicer, 'mrmlScene', None) is None"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

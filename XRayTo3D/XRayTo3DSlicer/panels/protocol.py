@@ -1,0 +1,74 @@
+"""What the panels need of the logic, so that they can be tested with another one. Lengths are in mm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from XRayTo3DLib.progress import Progress
+
+
+class PanelLogic(Protocol):
+    """The part of :class:`XRayTo3DSlicer.logic.Logic` that the panels call; nodes are MRML nodes."""
+
+    def renderDRR(
+        self,
+        ctNode: Any,
+        view: str = "AP",
+        *,
+        size: tuple[int, int] | None = None,
+        spacing: float | None = None,
+        sourceToDetector: float = 1500.0,
+        sourceToIsocentre: float | None = None,
+        parallel: bool = False,
+        progress: Progress = ...,
+    ) -> Any:
+        """The X-ray of a CT as a radiograph node."""
+        ...
+
+    def loadRadiograph(
+        self,
+        path: str,
+        view: str | None = None,
+        *,
+        spacing: float | None = None,
+        sourceToDetector: float | None = None,
+        sourceToIsocentre: float | None = None,
+        parallel: bool = False,
+    ) -> Any:
+        """A file as a radiograph node; what is left out is taken from the file."""
+        ...
+
+    def showProjection(self, radiographNode: Any) -> Any:
+        """The beam and the picture of a radiograph in 3D."""
+        ...
+
+    def reconstruct(
+        self,
+        radiographNodes: Sequence[Any],
+        model: str | None = None,
+        *,
+        fuse: bool = True,
+        beta: float | None = None,
+        checkViews: bool = True,
+        ask: Callable[[Any], bool] | None = None,
+        progress: Progress = ...,
+    ) -> Any:
+        """The nodes of a reconstruction, with ``volumeNode`` among them."""
+        ...
+
+    def segment(self, volumeNode: Any) -> Any:
+        """A segmentation node."""
+        ...
+
+    def extractSurfaces(self, segmentationNode: Any) -> list[Any]:
+        """A model node a structure."""
+        ...
+
+    def compare(self, reconstructionNode: Any, ctNode: Any) -> dict[str, Any]:
+        """Figures of a reconstruction against a CT."""
+        ...
+
+    def models(self) -> list[Any]:
+        """The models found: objects with ``name``, ``path``, ``card``, ``sha256`` and ``bundled``."""
+        ...

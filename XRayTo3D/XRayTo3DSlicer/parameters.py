@@ -1,0 +1,165 @@
+"""What the panel is set to, kept in the scene: lengths in mm, angles in degrees, sizes in pixels."""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated, Any
+
+import slicer
+from slicer.i18n import tr as _
+from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
+
+from XRayTo3DLib.errors import InputError
+from XRayTo3DLib.geometry import SAME_VIEW_DEGREES
+from XRayTo3DLib.views import DEFAULT_SOURCE_TO_DETECTOR, DEFAULT_SOURCE_TO_ISOCENTRE, view_projection
+
+
+class View(enum.Enum):
+    """The views offered; each can be turned by an angle."""
+
+    AP = "AP"
+    PA = "PA"
+    LEFT = "LLAT"
+    RIGHT = "RLAT"
+    CARM = "C-arm"
+
+    def label(self) -> str:
+        """What the selector shows."""
+        return {
+            View.AP: _("AP (front to back)"),
+            View.PA: _("PA (back to front)"),
+            View.LEFT: _("Left lateral"),
+            View.RIGHT: _("Right lateral"),
+            View.CARM: _("C-arm, LAO + / RAO -"),
+        }[self]
+
+
+class Beam(enum.Enum):
+    """How the rays run."""
+
+    CONE = "cone"
+    PARALLEL = "parallel"
+
+    def label(self) -> str:
+        """What the selector shows."""
+        return {Beam.CONE: _("Cone (from an X-ray tube)"), Beam.PARALLEL: _("Parallel")}[self]
+
+
+@parameterNodeWrapper
+class PanelParameters:
+    """The state of the panel, bound to its controls by name."""
+
+    # Inputs. The turns are in degrees: for C-arm views the primary angle, for the others about the patient's long axis.
+    ctNode: slicer.vtkMRMLScalarVolumeNode
+    firstView: View = View.AP
+    firstTurn: Annotated[float, WithinRange(-90, 90)] = 0.0
+    firstNode: slicer.vtkMRMLScalarVolumeNode
+    useSecond: bool = True
+    secondView: View = View.LEFT
+    secondTurn: Annotated[float, WithinRange(-90, 90)] = 0.0
+    secondNode: slicer.vtkMRMLScalarVolumeNode
+
+    # Geometry: distances and pixel size in mm; rows and columns in pixels, 0 for as many as the CT needs.
+    # fileGeometry: what an X-ray file says of its own view and geometry wins over what is set here.
+    beam: Beam = Beam.CONE
+    sourceToDetector: Annotated[float, WithinRange(100, 5000)] = DEFAULT_SOURCE_TO_DETECTOR
+    sourceToIsocentre: Annotated[float, WithinRange(50, 5000)] = DEFAULT_SOURCE_TO_ISOCENTRE
+    pixelSize: Annotated[float, WithinRange(0.05, 20)] = 2.0
+    detectorRows: Annotated[int, WithinRange(0, 4096)] = 0
+    detectorColumns: Annotated[int, WithinRange(0, 4096)] = 0
+    fileGeometry: bool = True
+
+    # Reconstruction. The model is the path of its file, or empty for the bundled one.
+    model: str = ""
+    fuse: bool = True
+    beta: Annotated[float, WithinRange(0, 2)] = 1.0
+    checkViews: bool = True
+
+    # Results
+    reconstructionNode: slicer.vtkMRMLScalarVolumeNode
+    segmentationNode: slicer.vtkMRMLSegmentationNode
+    compareNode: slicer.vtkMRMLScalarVolumeNode
+
+
+def viewWord(view: View, turn: float) -> str:
+    """A view and its turn in degrees as the library's word: AP, AP+10, LAO30, RAO20."""
+    if view is View.CARM:
+        return f"{'LAO' if turn >= 0 else 'RAO'}{abs(turn):g}"
+    return f"{view.value}{turn:+g}" if turn else view.value
+
+
+def views(parameters: Any) -> list[str]:
+    """The words of the views that are switched on."""
+    words = [viewWord(parameters.firstView, parameters.firstTurn)]
+    return [*words, viewWord(parameters.secondView, parameters.secondTurn)] if parameters.useSecond else words
+
+
+def geometry(parameters: Any) -> dict[str, Any]:
+    """The geometry as the keywords that the logic takes (mm)."""
+    parallel = parameters.beam is Beam.PARALLEL
+    return {
+        "spacing": parameters.pixelSize,
+        "sourceToDetector": parameters.sourceToDetector,
+        "sourceToIsocentre": None if parallel else parameters.sourceToIsocentre,
+        "parallel": parallel,
+    }
+
+
+def detectorSize(parameters: Any) -> tuple[int, int] | None:
+    """(rows, columns) in pixels, ``None`` for as large as the CT needs."""
+    size = parameters.detectorRows, parameters.detectorColumns
+    return size if any(size) else None
+
+
+def geometryProblem(parameters: Any) -> str:
+    """What is wrong with the geometry as a sentence, or nothing."""
+    cone = parameters.beam is Beam.CONE
+    if cone and parameters.sourceToIsocentre >= parameters.sourceToDetector:
+        return _(
+            "The source-to-isocentre distance ({isocentre:g} mm) must be smaller than the source-to-detector distance "
+            "({detector:g} mm): the patient is between tube and detector."
+        ).format(isocentre=parameters.sourceToIsocentre, detector=parameters.sourceToDetector)
+    if (parameters.detectorRows == 0) != (parameters.detectorColumns == 0):
+        return _("Give both the rows and the columns of the detector (pixels), or leave both at 0.")
+    return ""
+
+
+def viewProblem(parameters: Any) -> str:
+    """What is wrong with the choice of views as a sentence, or nothing."""
+    try:
+        projections = [view_projection(word, source_to_detector=None) for word in views(parameters)]
+    except InputError as error:
+        return str(error)
+    if len(projections) == 2:
+        angle = projections[0].angle_to(projections[1])
+        if min(angle, 180 - angle) < SAME_VIEW_DEGREES:
+            return _(
+                "The two views look along the same line ({angle:.0f} degrees between the beams): choose views "
+                "that are at least {least:g} degrees apart."
+            ).format(angle=angle, least=SAME_VIEW_DEGREES)
+    return ""
+
+
+def renderProblem(parameters: Any) -> str:
+    """Why DRRs cannot be rendered now, or nothing."""
+    if parameters.ctNode is None:
+        return _("Choose the CT volume to simulate X-rays from.")
+    return viewProblem(parameters) or geometryProblem(parameters)
+
+
+def radiographs(parameters: Any) -> list[Any]:
+    """The radiograph nodes that reconstruction would use."""
+    chosen = [parameters.firstNode, parameters.secondNode if parameters.useSecond else None]
+    return [node for node in chosen if node is not None]
+
+
+def reconstructionProblem(parameters: Any) -> str:
+    """Why nothing can be reconstructed now, or nothing."""
+    chosen = radiographs(parameters)
+    if parameters.firstNode is None:
+        return _("Choose the first X-ray: render it from a CT, or load a file.")
+    if parameters.useSecond and parameters.secondNode is None:
+        return _("Choose the second X-ray, or switch the second view off.")
+    if len(chosen) == 2 and chosen[0] is chosen[1]:
+        return _("The first and the second X-ray are the same: choose another one, or switch the second view off.")
+    return ""

@@ -1,0 +1,77 @@
+"""Where a node came from, written on the node itself: text attributes that are saved with the scene."""
+
+from __future__ import annotations
+
+import json
+
+import slicer
+
+import XRayTo3DLib
+from XRayTo3DLib.errors import InputError
+from XRayTo3DLib.geometry import Projection
+
+#: Every attribute of this extension begins so.
+PREFIX = "XRayTo3D."
+
+# The values of the attribute Type.
+RADIOGRAPH = "Radiograph"
+REPROJECTION = "Reprojection"
+RESIDUAL = "Residual"
+RECONSTRUCTION = "Reconstruction"
+DEVIATION = "Deviation"
+SEGMENTATION = "Segmentation"
+SURFACE = "Surface"
+BEAM = "Beam"
+PICTURE = "Picture"
+
+
+def write(node: slicer.vtkMRMLNode, **values: object) -> None:
+    """Write attributes (names in CamelCase); what is not text becomes JSON, with every digit of a float."""
+    for key, value in values.items():
+        node.SetAttribute(PREFIX + key, value if isinstance(value, str) else json.dumps(value))
+
+
+def read(node: slicer.vtkMRMLNode, key: str) -> str | None:
+    """One attribute as text, ``None`` when the node does not have it."""
+    return node.GetAttribute(PREFIX + key)
+
+
+def stamp(node: slicer.vtkMRMLNode, sources: list[slicer.vtkMRMLNode], **values: object) -> None:
+    """Write what made the node: the software's version, the nodes it was made from, and ``values``."""
+    version = getattr(XRayTo3DLib, "__version__", "unknown")
+    write(node, Software=f"XRayTo3D {version}", Source=[source.GetName() for source in sources], **values)
+    for source in sources:  # names stay readable when the node is gone; references find it as long as it is there
+        node.AddNodeReferenceID(PREFIX + "Source", source.GetID())
+
+
+def sources(node: slicer.vtkMRMLNode) -> list[slicer.vtkMRMLNode]:
+    """The nodes that a node was made from, as far as they are still in the scene."""
+    role = PREFIX + "Source"
+    found = [node.GetNthNodeReference(role, i) for i in range(node.GetNumberOfNodeReferences(role))]
+    return [source for source in found if source is not None]
+
+
+def projection_to_text(projection: Projection) -> str:
+    """A projection as JSON (LPS, mm), with every digit."""
+    values = {
+        "origin": projection.origin.tolist(),
+        "row_direction": projection.row_direction.tolist(),
+        "column_direction": projection.column_direction.tolist(),
+        "spacing": list(projection.spacing),
+        "size": list(projection.size),
+    }
+    for key in ("source", "ray_direction"):  # one of the two
+        point = getattr(projection, key)
+        if point is not None:
+            values[key] = point.tolist()
+    return json.dumps(values)
+
+
+def projection_from_text(text: str, name: str) -> Projection:
+    """The inverse of :func:`projection_to_text`; ``name`` is the node's, for the :class:`InputError` of a bad one."""
+    try:
+        values = json.loads(text)
+        values["spacing"], values["size"] = tuple(values["spacing"]), tuple(values["size"])
+        return Projection(**values)
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"The projection stored on {name} is damaged ({error}): set its geometry again.") from error

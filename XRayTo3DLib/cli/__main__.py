@@ -1,0 +1,7 @@
+"""``python -m XRayTo3DLib.cli`` is the command ``xrayto3d``."""
+
+import sys
+
+from XRayTo3DLib.cli.command import main
+
+sys.exit(main())

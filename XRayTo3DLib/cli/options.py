@@ -1,0 +1,106 @@
+"""Options that several commands share: numbers with a range, sizes, settings for one view or for all, matrices."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from XRayTo3DLib.errors import InputError
+
+#: Said at the end of every option that may be given for one view.
+EACH = "give VALUE for all views, or VIEW=VALUE for one; may be repeated"
+
+
+def positive(text: str) -> float:
+    """A number above zero, as argparse calls it."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
+
+
+def at_least_zero(text: str) -> float:
+    """A number that is not negative."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
+    return value
+
+
+def count(text: str) -> int:
+    """A whole number of at least one."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def detector_size(text: str) -> tuple[int, int]:
+    """``512`` or ``ROWSxCOLUMNS`` to (rows, columns)."""
+    parts = text.lower().split("x")
+    if len(parts) not in (1, 2) or not all(p.isdecimal() and 2 <= int(p) <= 8192 for p in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size: write 512 or ROWSxCOLUMNS, 2 to 8192 pixels")
+    return int(parts[0]), int(parts[-1])
+
+
+def per_view(
+    values: Sequence[str] | None, names: Sequence[str], option: str, convert: Callable[[str], Any]
+) -> dict[str, Any]:
+    """What ``--option VALUE`` and ``--option VIEW=VALUE`` say for each view's name; views without a value are left out.
+
+    Raises :class:`InputError` for a view that is not among ``names`` and for a value that ``convert`` refuses.
+    """
+    known = {name.upper(): name for name in names}
+    general: dict[str, Any] = {}
+    own: dict[str, Any] = {}
+    for text in values or ():
+        view, equals, value = text.rpartition("=")
+        if equals and view.upper() not in known:
+            raise InputError(
+                f"{option} {text}: there is no view {view!r} (views: {', '.join(names)}); correct the name."
+            )
+        try:
+            converted = convert(value)
+        except argparse.ArgumentTypeError as error:
+            raise InputError(f"{option} {text}: {error}; correct the value.") from None
+        if equals:
+            own[known[view.upper()]] = converted
+        else:
+            general = dict.fromkeys(names, converted)
+    return general | own
+
+
+def read_matrix(path: str | Path) -> np.ndarray:
+    """A 3x4 matrix from a text file (three lines of four numbers) or JSON (a list of three lists of four)."""
+    source = Path(path)
+    try:
+        text = source.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise InputError(f"The matrix file {source} cannot be read as text: check the path.") from None
+    try:
+        if text.lstrip().startswith(("[", "{")):
+            found = json.loads(text)
+            numbers = np.array(found["matrix"] if isinstance(found, dict) else found, dtype=np.float64)
+        else:
+            lines = [line.split("#")[0].replace(",", " ").replace(";", " ").split() for line in text.splitlines()]
+            numbers = np.array([line for line in lines if line], dtype=np.float64)
+    except (ValueError, KeyError, TypeError):
+        numbers = np.zeros(0)
+    if numbers.size == 12 and numbers.ndim == 1:
+        numbers = numbers.reshape(3, 4)
+    if numbers.shape != (3, 4):
+        raise InputError(
+            f"{source} does not hold a 3x4 matrix: write three lines of four numbers (LPS mm to column, row), or "
+            f"the same as JSON."
+        )
+    return numbers

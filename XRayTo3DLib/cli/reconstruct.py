@@ -1,0 +1,253 @@
+"""``xrayto3d reconstruct``: X-rays in, volume, structures, surfaces and a report out."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from XRayTo3DLib.cli.options import EACH, at_least_zero, count, per_view, positive
+from XRayTo3DLib.errors import InputError
+from XRayTo3DLib.views import DEFAULT_SOURCE_TO_DETECTOR, VIEW_WORDS
+
+if TYPE_CHECKING:
+    from XRayTo3DLib.cli.work import Answer
+    from XRayTo3DLib.geometry import Grid
+    from XRayTo3DLib.images import Volume
+    from XRayTo3DLib.radiographs import Radiograph
+
+#: What pixel values can be, as XRayTo3DLib.radiographs reads them.
+_KINDS = ("auto", "line_integral", "intensity", "inverted")
+_DESCRIPTION = f"""\
+Reconstruct a volume from one or more X-rays, correct it until it agrees with them (fusion), and extract body, lungs
+and bone.
+
+An X-ray is an image of `xrayto3d drr` (its geometry is inside), a DICOM file (CR, DX, XA: its tags are the first
+guess), or a picture (PNG, ...), whose pixel spacing has to be said and whose grey scale is fitted.
+
+views: {VIEW_WORDS}
+"""
+_EPILOG = """\
+examples:
+  xrayto3d reconstruct --view AP=front.dcm --view LAT=side.dcm --out result
+  xrayto3d reconstruct --view AP=drr/AP.nrrd --view LAT=drr/LAT.nrrd --truth ct.nii.gz --out result
+  xrayto3d reconstruct --view AP=front.dcm --view LAT=side.png --spacing LAT=0.2 --sdd 1500 --out result
+        0.2 mm a pixel for the picture alone, 1500 mm for both
+  xrayto3d reconstruct --view AP=front.png --spacing 0.35 --parallel --grid-spacing 5.5 --refine 2 --out result
+
+writes into --out:
+  reconstruction.nrrd      the volume in HU            uncertainty.nrrd        the model's standard deviation, HU
+  segmentation.seg.nrrd    body, lungs, bone           body.stl ...            their closed surfaces, LPS mm
+  metrics.json             re-projection errors, volumes in mL and, with --truth, every figure against the CT
+  report.html              one self-contained page with pictures
+
+Two X-rays do not determine a volume; research software, not for diagnosis.
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "reconstruct",
+        help="a volume from one or more X-rays",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--view",
+        action="append",
+        required=True,
+        metavar="VIEW=FILE",
+        help="an X-ray and its view (only FILE: the file says the view); repeat for each",
+    )
+    parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="receives the results")
+    xray = parser.add_argument_group(
+        "geometry of the X-rays", f"Overrides what the files say. {EACH[0].upper()}{EACH[1:]}."
+    )
+    xray.add_argument("--spacing", action="append", metavar="MM", help="side of a pixel on the detector in mm")
+    xray.add_argument(
+        "--sdd",
+        action="append",
+        metavar="MM",
+        help=f"source-to-detector distance in mm (default {DEFAULT_SOURCE_TO_DETECTOR:g})",
+    )
+    xray.add_argument(
+        "--sid", action="append", metavar="MM", help="source-to-isocentre distance in mm (default 0.8 of --sdd)"
+    )
+    xray.add_argument(
+        "--kind",
+        action="append",
+        metavar="KIND",
+        help=f"what the pixel values are: {', '.join(_KINDS)} (a picture with dark bone); default auto",
+    )
+    xray.add_argument(
+        "--isocentre",
+        nargs=3,
+        type=float,
+        default=(0.0, 0.0, 0.0),
+        metavar=("X", "Y", "Z"),
+        help="where beams aim, LPS mm (default 0 0 0)",
+    )
+    xray.add_argument("--parallel", action="store_true", help="all beams are parallel")
+    result = parser.add_argument_group("reconstruction")
+    result.add_argument("--model", metavar="NAME|FILE", help="the model (default: the bundled one)")
+    result.add_argument(
+        "--grid-size", type=count, default=64, metavar="N", help="voxels along each side for the model (default 64)"
+    )
+    result.add_argument(
+        "--grid-spacing", type=positive, default=4.0, metavar="MM", help="voxel size for the model in mm (default 4)"
+    )
+    result.add_argument(
+        "--grid-centre",
+        nargs=3,
+        type=float,
+        metavar=("X", "Y", "Z"),
+        help="middle of the grid, LPS mm (default: where the beams meet)",
+    )
+    result.add_argument("--refine", type=positive, metavar="MM", help="then fuse again on voxels of this size in mm")
+    result.add_argument("--no-fusion", action="store_true", help="leave the model's volume as it is")
+    result.add_argument("--beta", type=at_least_zero, metavar="X", help="fusion weights mu to the power X (default 1)")
+    result.add_argument("--no-view-check", action="store_true", help="accept views that look exchanged")
+    result.add_argument(
+        "--truth", type=Path, metavar="CT", help="the CT the X-rays belong to, in HU, same coordinates: compare with it"
+    )
+    result.add_argument("--threads", type=count, metavar="N", help="processor threads (default: all)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Read everything, reconstruct, and write all files or none."""
+    from XRayTo3DLib.cli.report import check_report_packages
+
+    check_report_packages()
+    if args.parallel and args.sdd:
+        raise InputError("--sdd has no meaning for parallel beams: drop it or --parallel.")
+    if args.no_fusion and args.refine:
+        raise InputError("--refine is a fusion on finer voxels: drop it or --no-fusion.")
+    files = named_files(args.view)
+    from XRayTo3DLib.cli.bar import bar
+    from XRayTo3DLib.cli.outputs import staged, write_json
+    from XRayTo3DLib.cli.reconstruct_report import write_reconstruct_report
+    from XRayTo3DLib.cli.threads import use_threads
+    from XRayTo3DLib.cli.work import solve, write_answer
+    from XRayTo3DLib.fusion import BETA
+    from XRayTo3DLib.images import read_volume
+    from XRayTo3DLib.modelzoo import load_model
+    from XRayTo3DLib.reconstruct import check_distinct
+
+    use_threads(args.threads)
+    radiographs = _read(files, args)
+    check_distinct(radiographs)
+    ct = None if args.truth is None else read_volume(args.truth)
+    model = load_model(args.model, "volume")
+    grid = _grid(radiographs, args)
+    with staged(args.out) as folder:
+        with bar("reconstruction") as progress:
+            beta = BETA if args.beta is None else args.beta
+            answer = solve(
+                radiographs, grid, model, args.refine, not args.no_fusion, beta, not args.no_view_check, progress
+            )
+        with bar("files") as progress:
+            results, truth = _results(radiographs, answer, ct)
+            write_answer(answer, folder)
+            write_json(results, folder / "metrics.json")
+            progress(0.5, "report")
+            write_reconstruct_report(folder / "report.html", results, radiographs, answer, truth)
+    print(_summary(results, args.out))
+
+
+def named_files(views: list[str]) -> dict[str, tuple[str | None, Path]]:
+    """``VIEW=FILE`` or ``FILE`` texts to (view, file) by what the user calls them: the view, or the file's stem."""
+    files: dict[str, tuple[str | None, Path]] = {}
+    for text in views:
+        view, _, file = text.rpartition("=")
+        if not file:
+            raise InputError(f"--view {text} names no file: write --view AP=front.dcm, for example.")
+        name = view or Path(file).stem
+        if name.upper() in (known.upper() for known in files):
+            raise InputError(f"The view {name} is given twice: name each view once.")
+        files[name] = view or None, Path(file)
+    return files
+
+
+def _read(files: dict[str, tuple[str | None, Path]], args: argparse.Namespace) -> list[Radiograph]:
+    from XRayTo3DLib.radiographs import read_radiograph
+
+    names = list(files)
+    spacing = per_view(args.spacing, names, "--spacing", positive)
+    sdd = per_view(args.sdd, names, "--sdd", positive)
+    sid = per_view(args.sid, names, "--sid", positive)
+    kind = per_view(args.kind, names, "--kind", str)
+    radiographs = []
+    for name, (view, path) in files.items():
+        found = read_radiograph(
+            path,
+            view,
+            spacing.get(name),
+            sdd.get(name),
+            sid.get(name),
+            kind.get(name, "auto"),
+            args.isocentre,
+            args.parallel,
+        )
+        radiographs.append(found if found.name else replace(found, name=name))
+    return radiographs
+
+
+def _grid(radiographs: list[Radiograph], args: argparse.Namespace) -> Grid:
+    from XRayTo3DLib.geometry import Grid
+    from XRayTo3DLib.reconstruct import common_centre
+
+    centre = args.grid_centre if args.grid_centre is not None else common_centre([r.projection for r in radiographs])
+    return Grid.centred(centre, args.grid_size, args.grid_spacing)
+
+
+def _results(radiographs: list[Radiograph], answer: Answer, ct: Volume | None) -> tuple[dict[str, Any], Volume | None]:
+    """What ``metrics.json`` holds, and the CT on the reconstruction's grid."""
+    from XRayTo3DLib.cli.comparison import RANGE, compare, mean_beside, truth_on
+    from XRayTo3DLib.cli.work import beam_in_words, describe, peak_memory_gb
+    from XRayTo3DLib.segmentation import segment_ct
+
+    found = answer.found
+    results: dict[str, Any] = {
+        "xrays": [beam_in_words(r) for r in radiographs],
+        "model": {"name": found.model_name, "sha256": found.model_sha256},
+        "reconstruction": describe(answer),
+        "peak_memory_gb": peak_memory_gb(),
+    }
+    truth = None
+    if ct is not None:
+        truth = truth_on(ct, found.volume)
+        results["range"] = RANGE
+        labels = segment_ct(truth)
+        results["comparison_with_ct"] = {"reconstruction": compare(truth, found.volume, labels, answer.labels)}
+        mean = mean_beside(ct, truth, found.radiographs)
+        if mean is not None:
+            results["comparison_with_ct"]["mean"] = {
+                "region": mean[0],
+                **compare(truth, mean[1], labels, segment_ct(mean[1])),
+            }
+    return results, truth
+
+
+def _summary(results: dict[str, Any], folder: Path) -> str:
+    from XRayTo3DLib.cli.report import form
+
+    found = results["reconstruction"]
+    lines = [f"note: {note}" for note in found["notes"]]
+    for view in found["views"]:
+        lines.append(f"{view['name']:<10} re-projection error {view['reprojection_error']:.3%}")
+    for surface in found["surfaces"]:
+        lines.append(
+            f"{surface['name']:<10} {surface['volume_ml']:.0f} mL"
+            + (", cut by the grid" if surface["cut_by_the_grid"] else "")
+        )
+    for name, figures in results.get("comparison_with_ct", {}).items():
+        lines.append(
+            f"{name} against the CT: PSNR {form(figures['psnr'], '.2f')} dB (peak 2500, whole grid), SSIM "
+            f"{form(figures['ssim'], '.3f')}, "
+            f"HU error in the body {form(figures['hu_mae_body'], '.0f')}"
+        )
+    lines.append(f"report     {folder / 'report.html'}")
+    return "\n".join(lines)
