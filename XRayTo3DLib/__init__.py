@@ -1,6 +1,7 @@
 """3D from one or two X-rays: geometry, DRRs, reconstruction, fusion, surfaces and figures. Never imports Slicer.
 
-The names below are the public API. They are loaded when first used, because some need torch, which Slicer installs later.
+The names below are the public API, with ``reconstruct`` in ``XRayTo3DLib.reconstruct``. They are loaded when first used, because
+some need torch, which Slicer installs later.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _PUBLIC = {
     "drr": ["fit_projection", "render_drr", "to_display"],
     "fusion": ["distribute", "fuse", "fuse_slabs", "reproject"],
     "modelzoo": ["find_models", "load_model", "trust_model", "verify_model"],
-    "reconstruct": ["Reconstruction", "default_grid", "reconstruct", "refine"],
+    "reconstruct": ["Reconstruction", "default_grid", "refine"],
     "segmentation": ["segment_ct"],
     "surfaces": ["Surface", "extract_surface", "extract_surfaces", "write_surface"],
     "phantom": ["Phantom", "thorax_phantom"],

@@ -251,9 +251,7 @@ def _calibrate(
         mu, deviation = _predict(model, used, grid)
         if round_ + 1 < _CALIBRATION_ROUNDS:
             for index, picture in zip(fits, reproject(Volume(mu, grid, "1/mm"), [used[i] for i in fits]), strict=True):
-                raw = radiographs[index].line_integrals
-                seen = picture > 0.05 * picture.max()
-                gain, offset = np.polyfit(raw[seen], picture[seen], 1)
+                gain, offset = np.polyfit(radiographs[index].line_integrals.ravel(), picture.ravel(), 1)
                 if gain > 0:
                     fits[index] = float(gain), float(offset)
     notes = [

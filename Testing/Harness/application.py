@@ -37,9 +37,7 @@ class Application:
         self.errors.append(text)
 
     @contextmanager
-    def tryWithErrorDisplay(
-        self, message: str | None = None, show: bool = True, waitCursor: bool = False
-    ) -> Iterator[None]:
+    def tryWithErrorDisplay(self, message: str | None = None, show: bool = True, waitCursor: bool = False) -> Iterator[None]:
         """Shows an exception of the block, and does not pass it on."""
         try:
             yield
@@ -99,9 +97,7 @@ def application() -> Iterator[Application]:
     i18n.translate = lambda context, text: text
     modules = {
         "qt": _qt(user),
-        "ctk": _module(
-            "ctk", ctkCollapsibleButton=widgets.ctkCollapsibleButton, ctkSliderWidget=widgets.ctkSliderWidget
-        ),
+        "ctk": _module("ctk", ctkCollapsibleButton=widgets.ctkCollapsibleButton, ctkSliderWidget=widgets.ctkSliderWidget),
         "slicer.i18n": i18n,
         "slicer.parameterNodeWrapper": parameter_node,
         "slicer.ScriptedLoadableModule": scripted_module,

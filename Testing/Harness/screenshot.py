@@ -21,9 +21,7 @@ WIDTH = 560
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument(
-        "--out", type=Path, default=ROOT / "Resources" / "Screenshots" / "panel.png", help="a .png file"
-    )
+    parser.add_argument("--out", type=Path, default=ROOT / "Resources" / "Screenshots" / "panel.png", help="a .png file")
     path = parser.parse_args().out
     with Harness.application() as user:
         from XRayTo3DSlicer import nodes

@@ -51,9 +51,5 @@ def _named(widget: QWidget, name: str | None) -> QWidget:
 
 def childWidgetVariables(widget: QWidget) -> Any:
     """Every named child widget as an attribute; those that Qt makes inside its widgets are left out."""
-    named = [
-        child
-        for child in widget.findChildren(QWidget)
-        if child.objectName() and not child.objectName().startswith("qt_")
-    ]
+    named = [child for child in widget.findChildren(QWidget) if child.objectName() and not child.objectName().startswith("qt_")]
     return types.SimpleNamespace(**{child.objectName(): child for child in named})

@@ -170,9 +170,7 @@ class qMRMLNodeComboBox(QWidget):
         self._box.currentIndexChanged.connect(self._onChosen)
 
     def _flag(name: str, kind: type) -> Any:  # type: ignore[misc] # noqa: N805
-        return Property(
-            kind, lambda self: self._flags.get(name, kind()), lambda self, value: self._flags.update({name: value})
-        )
+        return Property(kind, lambda self: self._flags.get(name, kind()), lambda self, value: self._flags.update({name: value}))
 
     noneEnabled = _flag("noneEnabled", bool)
     noneDisplay = _flag("noneDisplay", str)
@@ -219,14 +217,10 @@ class qMRMLNodeComboBox(QWidget):
     def _passes(self, node: Any) -> bool:
         if node.GetClassName() not in self._types or node.GetHideFromEditors():
             return False
-        return all(
-            node.GetAttribute(name) == value for kind, name, value in self._attributes if kind == node.GetClassName()
-        )
+        return all(node.GetAttribute(name) == value for kind, name, value in self._attributes if kind == node.GetClassName())
 
     def _fill(self) -> None:
-        nodes = (
-            [] if self._scene is None else [self._scene.GetNthNode(i) for i in range(self._scene.GetNumberOfNodes())]
-        )
+        nodes = [] if self._scene is None else [self._scene.GetNthNode(i) for i in range(self._scene.GetNumberOfNodes())]
         passing = [node for node in nodes if self._passes(node)]
         if self._current not in [node.GetID() for node in passing]:
             gone, self._current = self._current is not None, None

@@ -147,9 +147,7 @@ def test_all_layers_are_there() -> None:
 def test_slicer_loads_the_module_and_its_panel_with_what_it_brings_along() -> None:
     """Nothing that must be installed first, above all not torch, is imported before the user starts work."""
     outside = closure(ROOT, ["XRayTo3D", "XRayTo3DSlicer.panels.panel", "XRayTo3DSlicer.parameters"])
-    foreign = {
-        name: by for name, by in outside.items() if name not in BUNDLED | APPLICATION | set(sys.stdlib_module_names)
-    }
+    foreign = {name: by for name, by in outside.items() if name not in BUNDLED | APPLICATION | set(sys.stdlib_module_names)}
     assert foreign == {}, f"imported when Slicer starts: {foreign}; import it in the function that needs it"
 
 

@@ -33,9 +33,7 @@ def working_tree() -> list[str]:
 
 def _left_out(path: Path) -> bool:
     parts = path.relative_to(ROOT).parts
-    return any(
-        part in (".git", "__pycache__", "build", "dist") or part.endswith((".egg-info", "_cache")) for part in parts
-    )
+    return any(part in (".git", "__pycache__", "build", "dist") or part.endswith((".egg-info", "_cache")) for part in parts)
 
 
 def cmake_variables(folder: str) -> dict[str, list[str]]:
@@ -56,8 +54,7 @@ def listed(folder: str) -> tuple[list[str], list[str]]:
     variables = cmake_variables(folder)
     prefix = "XRayTo3DLib" if folder == "." else "MODULE"
     scripts, resources = (
-        [(Path(folder) / name).as_posix() for name in variables[f"{prefix}_PYTHON_{kind}"]]
-        for kind in ("SCRIPTS", "RESOURCES")
+        [(Path(folder) / name).as_posix() for name in variables[f"{prefix}_PYTHON_{kind}"]] for kind in ("SCRIPTS", "RESOURCES")
     )
     return scripts, resources
 
@@ -84,9 +81,7 @@ def test_every_file_is_in_cmake_exactly_once(folder: str) -> None:
 @pytest.mark.parametrize("folder", PACKAGED)
 def test_every_listed_file_exists_and_is_packaged(folder: str) -> None:
     for found, wanted in zip(listed(folder), expected(folder), strict=True):
-        assert sorted(set(found) - wanted) == [], (
-            "listed in CMake but not there, or in the wrong list, or ignored by git"
-        )
+        assert sorted(set(found) - wanted) == [], "listed in CMake but not there, or in the wrong list, or ignored by git"
 
 
 #: What Slicer's build does, as far as these files go: it copies every listed file below one folder, under the path
@@ -151,9 +146,7 @@ def test_cmake_accepts_the_files_and_installs_the_packages_side_by_side(tmp_path
     assert f"EXTENSION_LICENSE_FILE={ROOT}/LICENSE" in done.stdout
     assert f"EXTENSION_README_FILE={ROOT}/README.md" in done.stdout
     there = {path.relative_to(installed).as_posix() for path in installed.rglob("*") if path.is_file()}
-    wanted = {
-        Path(name).relative_to(folder).as_posix() for folder in PACKAGED for found in listed(folder) for name in found
-    }
+    wanted = {Path(name).relative_to(folder).as_posix() for folder in PACKAGED for found in listed(folder) for name in found}
     assert there == wanted
     # The places where the code looks for them.
     assert {"XRayTo3D.py", "XRayTo3DLib/__init__.py", "XRayTo3DSlicer/__init__.py"} <= there
@@ -216,9 +209,7 @@ def test_pictures_are_real(name: str, size: tuple[int, int] | None) -> None:
     assert size is None or (width, height) == size
     assert min(width, height) >= 128
     pixels = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(ROOT / name)))
-    assert (
-        len({tuple(pixel) for pixel in pixels.reshape(-1, pixels.shape[-1])[:: max(1, width * height // 20000)]}) > 20
-    )
+    assert len({tuple(pixel) for pixel in pixels.reshape(-1, pixels.shape[-1])[:: max(1, width * height // 20000)]}) > 20
 
 
 def test_files_are_small_enough_for_the_extensions_index() -> None:

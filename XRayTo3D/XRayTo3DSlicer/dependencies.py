@@ -48,9 +48,9 @@ def ensure() -> None:
     absent = missing()
     if absent:
         raise InputError(
-            _(
-                "The Python packages {packages} could not be installed: see the error log, restart Slicer, try again."
-            ).format(packages=", ".join(absent))
+            _("The Python packages {packages} could not be installed: see the error log, restart Slicer, try again.").format(
+                packages=", ".join(absent)
+            )
         )
 
 
@@ -110,7 +110,7 @@ def _installPackages(requirements: list[str]) -> None:
 def _failed(what: str, error: Exception) -> InputError:
     logging.exception("installing %s failed", what)
     return InputError(
-        _(
-            "{what} could not be installed ({error}): check the Internet connection and the error log, and try again."
-        ).format(what=what, error=type(error).__name__)
+        _("{what} could not be installed ({error}): check the Internet connection and the error log, and try again.").format(
+            what=what, error=type(error).__name__
+        )
     )

@@ -56,19 +56,22 @@ def _layer(
     triangles = vtk_to_numpy(surface.polydata.GetPolys().GetConnectivityArray()).reshape(-1, 3)
     triangles = triangles[normals[triangles, 2].max(axis=1) > 0]  # the others face away
     corners, turned = points[triangles].astype(np.float32), normals[triangles].astype(np.float32)
-    longest = np.abs(corners[:, :, :2] - np.roll(corners[:, :, :2], 1, axis=1)).max(initial=1.0)
+    extent = np.ptp(corners[:, :, :2], axis=1).max(axis=1)
+    steps = np.ceil(1.2 * np.exp2(np.ceil(2 * np.log2(np.clip(extent, 1, 64))) / 2)).astype(int)
     depth = np.full(pixels * pixels, -np.inf, np.float32)
     facing = np.zeros((pixels * pixels, 3), np.float32)
-    lattice = _lattice(int(np.ceil(1.2 * min(longest, 40))))
-    for weights in np.array_split(lattice, 1 + len(lattice) * len(corners) // _POINTS):
-        place = np.einsum("nc,tcd->ntd", weights, corners).reshape(-1, 3)
-        column, row = np.rint(place[:, 0]).astype(np.int64), np.rint(place[:, 1]).astype(np.int64)
-        index = np.clip(row, 0, pixels - 1) * pixels + np.clip(column, 0, pixels - 1)
-        nearer = np.flatnonzero(place[:, 2] > depth[index])
-        nearer = nearer[np.argsort(place[nearer, 2])]  # of several in one pixel the nearest is written last
-        depth[index[nearer]] = place[nearer, 2]
-        point, triangle = np.divmod(nearer, len(turned))
-        facing[index[nearer]] = np.einsum("nc,ncd->nd", weights[point], turned[triangle])
+    for number in np.unique(steps):
+        rows = np.flatnonzero(steps == number)
+        lattice = _lattice(int(number))
+        for weights in np.array_split(lattice, 1 + len(lattice) * len(rows) // _POINTS):
+            place = np.einsum("nc,tcd->ntd", weights, corners[rows]).reshape(-1, 3)
+            column, row = np.rint(place[:, 0]).astype(np.int64), np.rint(place[:, 1]).astype(np.int64)
+            index = np.clip(row, 0, pixels - 1) * pixels + np.clip(column, 0, pixels - 1)
+            nearer = np.flatnonzero(place[:, 2] > depth[index])
+            nearer = nearer[np.argsort(place[nearer, 2])]  # of several in one pixel the nearest is written last
+            depth[index[nearer]] = place[nearer, 2]
+            point, triangle = np.divmod(nearer, len(rows))
+            facing[index[nearer]] = np.einsum("nc,ncd->nd", weights[point], turned[rows[triangle]])
     facing /= np.maximum(np.linalg.norm(facing, axis=1, keepdims=True), 1e-6)
     towards = np.clip(facing[:, 2], 0, 1)
     light = np.clip(facing @ np.array([-0.35, 0.45, 0.82], np.float32), 0, 1)

@@ -25,21 +25,21 @@ def build(recipe: dict[str, Any]) -> ReconstructionNetwork:
     return ReconstructionNetwork(**recipe["network"])
 
 
-def loss_of(network: torch.nn.Module, batch: Batch, l1_weight: float) -> tuple[torch.Tensor, torch.Tensor]:
+def loss_of(network: torch.nn.Module, batch: Batch, recipe: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
     """What to minimise, and the mean squared error in it.
 
     The error is that of relative attenuation, clipped like the protocol: its mean square, a share of its mean absolute value,
     and for the standard deviation the likelihood of the error seen, which leaves the reconstruction itself alone.
     """
     size = list(batch.target.shape[2:])
-    with torch.autocast(batch.target.device.type, torch.bfloat16):
+    with torch.autocast(batch.target.device.type, torch.bfloat16, enabled=bool(recipe["bfloat16"])):
         found = network(batch.images, batch.matrices, batch.beams, batch.affine, size)
     found = found.float()
     error = found[:, :1] - batch.target.clamp(max=_CEILING)
     squared = error.square().mean()
     deviation = found[:, 1:] + 0.01
     likelihood = (deviation.log() + 0.5 * (error.detach() / deviation).square()).mean()
-    return squared + l1_weight * error.abs().mean() + 0.01 * likelihood, squared.detach()
+    return squared + float(recipe["l1_weight"]) * error.abs().mean() + 0.01 * likelihood, squared.detach()
 
 
 def learning_rate(step: int, recipe: dict[str, Any]) -> float:
@@ -82,11 +82,12 @@ def fit(
             batch = sampler.batch(step, int(recipe["batch"]))
             for name, value in vars(batch).items():
                 setattr(batch, name, value.to(device))
-            loss, squared = loss_of(network, batch, float(recipe["l1_weight"]))
+            loss, squared = loss_of(network, batch, recipe)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimiser.step()
+            norm = torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            if bool(torch.isfinite(norm)):  # a rare overflow in bfloat16 must not end the run
+                optimiser.step()
             decay = min(float(recipe["average_decay"]), (step + 1) / (step + 20))
             with torch.no_grad():
                 for mean, value in zip(average.parameters(), network.parameters(), strict=True):

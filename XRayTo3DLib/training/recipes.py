@@ -15,7 +15,7 @@ else:
 
 _BUNDLED = Path(__file__).with_name("recipes")
 _TABLES = ("grid", "network", "data", "augmentation", "views", "card")
-_VALUES = ("name", "seed", "steps", "batch", "learning_rate", "weight_decay", "average_decay", "l1_weight")
+_VALUES = ("name", "seed", "steps", "batch", "learning_rate", "weight_decay", "average_decay", "l1_weight", "bfloat16")
 
 
 def load_recipe(name_or_path: str | Path) -> dict[str, Any]:

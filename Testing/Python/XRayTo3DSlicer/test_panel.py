@@ -157,9 +157,7 @@ def status(panel):
 
 
 def rows(table):
-    return [
-        [table.item(row, column).text() for column in range(table.columnCount())] for row in range(table.rowCount())
-    ]
+    return [[table.item(row, column).text() for column in range(table.columnCount())] for row in range(table.rowCount())]
 
 
 # The .ui files
@@ -435,9 +433,7 @@ def test_a_model_from_elsewhere_is_warned_of_and_asked_about(two_views, logic, u
 
 def test_models_are_listed_on_demand(two_views, logic):
     def model(name, bundled, task="volume"):
-        return SimpleNamespace(
-            name=name, path=Path(f"/m/{name}.pt"), bundled=bundled, card={"version": "1.0", "task": task}
-        )
+        return SimpleNamespace(name=name, path=Path(f"/m/{name}.pt"), bundled=bundled, card={"version": "1.0", "task": task})
 
     ui = two_views.reconstruct.ui
     logic.found = [model("mine", False), model("other", True), model("marks", True, "landmarks")]
@@ -574,10 +570,7 @@ def test_module_description_and_sample_registration(user, monkeypatch):
     user.startupSlots.clear()
     module = XRayTo3D.XRayTo3D(types.SimpleNamespace())
     assert module.parent.title == "XRay to 3D" and module.parent.categories == ["Tomographic Reconstruction"]
-    assert (
-        "not for diagnosis" in module.parent.helpText
-        and "not commercially available" in module.parent.acknowledgementText
-    )
+    assert "not for diagnosis" in module.parent.helpText and "not commercially available" in module.parent.acknowledgementText
     assert registered == [], "nothing is registered before Slicer has started"
     for slot in user.startupSlots:
         slot()

@@ -102,9 +102,7 @@ class InputsSection(Section):
         given = {"view": word, **state.geometry(self.parameters)}
         attempts = [{}, {"view": word}] if _isDicom(path) else [{}]
         attempts = [*attempts, given] if self.parameters.fileGeometry else [given]
-        node = self.work.run(
-            _("Loading the {view} X-ray").format(view=word), lambda progress: self._loadWith(path, attempts)
-        )
+        node = self.work.run(_("Loading the {view} X-ray").format(view=word), lambda progress: self._loadWith(path, attempts))
         if node is not None:
             self.work.say(_("{name}: view {view}.").format(name=node.GetName(), view=provenance.read(node, "View")))
         return node

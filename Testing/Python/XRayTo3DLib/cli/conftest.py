@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 from barrel import CARD, Barrel
 
-from XRayTo3DLib.cli import main
+from XRayTo3DLib.cli import main, pictures, rendering
 from XRayTo3DLib.drr import render_drr
 from XRayTo3DLib.geometry import Grid
 from XRayTo3DLib.images import Volume, write_volume
@@ -44,6 +45,15 @@ def _own_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the user's folders."""
     monkeypatch.setenv("XRAYTO3D_HOME", str(home))
     monkeypatch.delenv("XRAYTO3D_MODELS", raising=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _small_pictures() -> Iterator[None]:
+    """Reports are drawn whole, but small: most tests are not about their looks."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pictures, "_DPI", 30)
+        patch.setattr(pictures, "render", partial(rendering.render, side=48))
+        yield
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from XRayTo3DLib.fusion import reproject
 from XRayTo3DLib.images import read_image, read_volume, to_attenuation
 from XRayTo3DLib.radiographs import read_radiograph
 
-GRID = ["--grid-size", 24, "--grid-spacing", 15]
+GRID = ["--grid-size", 16, "--grid-spacing", 22]
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def result(xrays, model, ct_file, home, tmp_path_factory):
     views = ["--view", f"AP={xrays / 'AP.nrrd'}", "--view", f"LAT={xrays / 'LAT.nrrd'}"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XRAYTO3D_HOME", str(home))
-        arguments = ["reconstruct", *views, "--model", model, *GRID, "--refine", 10, "--truth", ct_file, "--out", out]
+        arguments = ["reconstruct", *views, "--model", model, *GRID, "--refine", 11, "--truth", ct_file, "--out", out]
         assert main([str(a) for a in arguments]) == 0
     return out
 
@@ -40,8 +40,8 @@ def test_writes_every_file(result):
 def test_volume_reprojects_to_the_xrays(result, xrays):
     """What was written, not what the run says of itself."""
     volume = to_attenuation(read_volume(result / "reconstruction.nrrd"))
-    assert volume.grid.size == (36, 36, 36)
-    np.testing.assert_allclose(volume.grid.spacing, 10)
+    assert volume.grid.size == (32, 32, 32)
+    np.testing.assert_allclose(volume.grid.spacing, 11)
     for name in ("AP", "LAT"):
         radiograph = read_radiograph(xrays / f"{name}.nrrd")
         again = reproject(volume, [radiograph])[0]
@@ -78,7 +78,7 @@ def test_report_is_self_contained(result):
 def test_picture_without_scale_is_fitted_and_says_so(run, xrays, model, tmp_path):
     views = ["--view", f"AP={xrays / 'AP.png'}", "--view", f"LAT={xrays / 'LAT.nrrd'}"]
     spacing = ["--spacing", "AP=8", "--sdd", "AP=1500"]
-    found = run("reconstruct", *views, *spacing, "--model", model, *GRID, "--refine", 10, "--out", tmp_path / "out")
+    found = run("reconstruct", *views, *spacing, "--model", model, *GRID, "--refine", 16, "--out", tmp_path / "out")
     assert found.code == 0, found.error
     assert "note: AP: the scale of this picture is unknown; fitted" in found.out
     views = json.loads((tmp_path / "out" / "metrics.json").read_text())["reconstruction"]["views"]
