@@ -117,9 +117,7 @@ def _spacing(tags: Mapping[str, str], notes: list[str], name: str) -> tuple[floa
     raise InputError(f"{name} has no known pixel spacing: give the spacing in mm per pixel at the detector.")
 
 
-def _distances(
-    tags: Mapping[str, str], detector: float | None, isocentre: float | None, notes: list[str]
-) -> tuple[float, float]:
+def _distances(tags: Mapping[str, str], detector: float | None, isocentre: float | None, notes: list[str]) -> tuple[float, float]:
     """Source to detector and source to isocentre in mm."""
     if detector is None:
         detector = _length(tags, _RT_DISTANCE) or _length(tags, _SOURCE_TO_DETECTOR)

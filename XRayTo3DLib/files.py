@@ -24,7 +24,7 @@ def writing(path: str | Path) -> Iterator[Path]:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        os.replace(temporary, target)
+        temporary.replace(target)
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or (str(error).strip().splitlines() or ["unknown"])[-1]
         raise InputError(
@@ -44,6 +44,4 @@ def user_folder(kind: str) -> Path:
     import platformdirs  # not at file scope: Slicer installs it only when it is first needed
 
     folders = platformdirs.PlatformDirs("XRayTo3D", appauthor=False)
-    return {"cache": folders.user_cache_path, "config": folders.user_config_path}.get(
-        kind, folders.user_data_path / kind
-    )
+    return {"cache": folders.user_cache_path, "config": folders.user_config_path}.get(kind, folders.user_data_path / kind)

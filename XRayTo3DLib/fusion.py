@@ -93,11 +93,7 @@ def fuse_slabs(volume: Volume, radiograph: Radiograph, step: float, beta: float 
     direction = np.stack([projection.row_direction, projection.column_direction, ray], axis=1)
     for first in range(0, projection.size[0], rows):
         part = radiograph.line_integrals[first : first + rows]
-        corner = (
-            projection.origin
-            + first * projection.spacing[0] * projection.column_direction
-            + (depths.min() + step / 2) * ray
-        )
+        corner = projection.origin + first * projection.spacing[0] * projection.column_direction + (depths.min() + step / 2) * ray
         grid = Grid(
             (part.shape[1], part.shape[0], count),
             (projection.spacing[1], projection.spacing[0], step),

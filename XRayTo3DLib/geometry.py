@@ -216,7 +216,8 @@ class Projection:
         axes = np.stack([self.row_direction / self.spacing[1], self.column_direction / self.spacing[0]])
         if self.source is None:
             # Slide a point along the ray into the detector plane, then read its two detector coordinates.
-            slide = np.eye(3) - np.outer(self.ray_direction, self.normal) / (self.normal @ self.ray_direction)
+            ray = self.beam_direction
+            slide = np.eye(3) - np.outer(ray, self.normal) / (self.normal @ ray)
             linear = axes @ slide
             return np.vstack([np.column_stack([linear, -linear @ self.origin]), [0.0, 0.0, 0.0, 1.0]])
         # With n pointing from the source to the detector, w = n.(x - s) is the depth and the detector point is
@@ -235,10 +236,20 @@ class Projection:
 
     def resampled(self, size: tuple[int, int], spacing: tuple[float, float]) -> Projection:
         """The same view on a detector of another pixel size around the same centre."""
-        offset = (size[0] - 1) / 2 * spacing[0] * self.column_direction + (size[1] - 1) / 2 * spacing[
-            1
-        ] * self.row_direction
+        offset = (size[0] - 1) / 2 * spacing[0] * self.column_direction + (size[1] - 1) / 2 * spacing[1] * self.row_direction
         return replace(self, origin=self.centre - offset, size=size, spacing=spacing)
+
+    def moved(self, rotation: np.ndarray, centre: ArrayLike) -> Projection:
+        """The same tube and detector turned together about ``centre`` (LPS mm) by a 3x3 rotation."""
+        turn, point = np.asarray(rotation, dtype=np.float64), np.asarray(centre, dtype=np.float64)
+        return replace(
+            self,
+            origin=point + turn @ (self.origin - point),
+            row_direction=turn @ self.row_direction,
+            column_direction=turn @ self.column_direction,
+            source=None if self.source is None else point + turn @ (self.source - point),
+            ray_direction=None if self.ray_direction is None else turn @ self.ray_direction,
+        )
 
     def angle_to(self, other: Projection) -> float:
         """Angle in degrees between two beam axes."""

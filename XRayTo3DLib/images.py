@@ -89,9 +89,7 @@ def check_ct(volume: Volume, name: str = "The volume") -> None:
     if low == high:
         raise InputError(f"{name} is constant ({low:g} everywhere): it holds no anatomy; check the file.")
     if low >= -200 and high <= 255:
-        raise InputError(
-            f"{name} has values from {low:g} to {high:g}, which are not HU but an 8-bit picture: export the CT in HU."
-        )
+        raise InputError(f"{name} has values from {low:g} to {high:g}, which are not HU but an 8-bit picture: export the CT in HU.")
     if low >= -200:
         raise InputError(
             f"{name} has values from {low:g} to {high:g} and no air below -200 HU, so they are not HU: apply the rescale "
@@ -135,9 +133,7 @@ def resample(volume: Volume, grid: Grid, smooth: bool = False) -> Volume:
                 image = sitk.RecursiveGaussian(image, width, direction=axis)
     outside = AIR_HU if volume.unit == "HU" else 0.0
     direction = grid.direction.ravel().tolist()
-    moved = sitk.Resample(
-        image, grid.size, sitk.Transform(), sitk.sitkLinear, grid.origin, grid.spacing, direction, outside
-    )
+    moved = sitk.Resample(image, grid.size, sitk.Transform(), sitk.sitkLinear, grid.origin, grid.spacing, direction, outside)
     return Volume(sitk.GetArrayFromImage(moved), grid, volume.unit)
 
 

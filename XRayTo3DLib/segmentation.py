@@ -100,9 +100,7 @@ def _fine(mask: np.ndarray, grid: Grid, target: Grid) -> np.ndarray:
     image = to_sitk(np.pad(mask, 1, mode="edge").astype(np.float32), grid)
     image.SetOrigin((grid.affine @ [-1, -1, -1, 1])[:3].tolist())
     direction = target.direction.ravel().tolist()
-    moved = sitk.Resample(
-        image, target.size, sitk.Transform(), sitk.sitkLinear, target.origin, target.spacing, direction
-    )
+    moved = sitk.Resample(image, target.size, sitk.Transform(), sitk.sitkLinear, target.origin, target.spacing, direction)
     return sitk.GetArrayViewFromImage(moved) >= 0.5
 
 
@@ -211,9 +209,7 @@ def _close(mask: np.ndarray, spacing: np.ndarray, radius: float) -> np.ndarray:
     return _erode(_dilate(mask, spacing, radius), spacing, radius)
 
 
-def _box_filter(
-    filter_1d: Callable[..., np.ndarray], mask: np.ndarray, spacing: np.ndarray, radius: float
-) -> np.ndarray:
+def _box_filter(filter_1d: Callable[..., np.ndarray], mask: np.ndarray, spacing: np.ndarray, radius: float) -> np.ndarray:
     """Erosion or dilation by a box of ``radius`` mm, an axis at a time; the image's edge is repeated."""
     result = mask.astype(np.uint8)
     for axis, step in enumerate(spacing):

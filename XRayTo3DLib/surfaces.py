@@ -171,9 +171,7 @@ def _inflate(points: np.ndarray, triangles: np.ndarray, volume: float, limit: fl
     for _ in range(2):
         a, b, c = (points[triangles[:, k]] for k in range(3))
         areas = np.cross(b - a, c - a) / 2
-        normals = np.stack(
-            [np.bincount(triangles.ravel(), np.repeat(areas[:, k], 3), len(points)) for k in range(3)], axis=1
-        )
+        normals = np.stack([np.bincount(triangles.ravel(), np.repeat(areas[:, k], 3), len(points)) for k in range(3)], axis=1)
         # Moving every point by one unit normal grows the volume by a third of the area of the triangles around it.
         lengths = np.linalg.norm(normals, axis=1)
         offset = (volume - _signed_volume(points, triangles)) / max(lengths.sum() / 3, 1e-12)

@@ -103,11 +103,7 @@ def view_projection(
             )
         behind, source = source_to_detector - axis, aim - axis * direction
     centre = aim + behind * direction
-    corner = (
-        centre
-        - (size[0] - 1) / 2 * pixel[0] * column_direction
-        - (size[1] - 1) / 2 * pixel[1] * row_direction
-    )
+    corner = centre - (size[0] - 1) / 2 * pixel[0] * column_direction - (size[1] - 1) / 2 * pixel[1] * row_direction
     return Projection(
         corner,
         row_direction,

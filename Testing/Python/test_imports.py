@@ -58,9 +58,7 @@ def imports(path: Path, module: str, known: dict[str, Path], at_import_only: boo
             yield from ((alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = (
-                ".".join([*package[: len(package) - node.level + 1], *filter(None, [node.module])])
-                if node.level
-                else node.module
+                ".".join([*package[: len(package) - node.level + 1], *filter(None, [node.module])]) if node.level else node.module
             )
             for alias in node.names:
                 yield (f"{base}.{alias.name}" if f"{base}.{alias.name}" in known else str(base)), node.lineno

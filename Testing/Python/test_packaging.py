@@ -191,9 +191,7 @@ def test_catalog_entry() -> None:
 def test_licence_is_the_whole_apache_licence() -> None:
     text = " ".join((ROOT / "LICENSE").read_text(encoding="utf-8").split())
     assert text.startswith("Apache License Version 2.0, January 2004")
-    for number, title in enumerate(
-        ("Definitions", "Grant of Copyright License", "Grant of Patent License", "Redistribution"), 1
-    ):
+    for number, title in enumerate(("Definitions", "Grant of Copyright License", "Grant of Patent License", "Redistribution"), 1):
         assert f"{number}. {title}." in text
     assert "9. Accepting Warranty or Additional Liability." in text and "END OF TERMS AND CONDITIONS" in text
 

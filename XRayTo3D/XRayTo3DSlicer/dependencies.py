@@ -35,8 +35,7 @@ def ensure() -> None:
     if not slicer.util.confirmOkCancelDisplay(question, _("XRay to 3D: install Python packages")):
         raise InputError(
             _(
-                "The Python packages {packages} are not installed, so nothing was started: press the button again to "
-                "install them."
+                "The Python packages {packages} are not installed, so nothing was started: press the button again to install them."
             ).format(packages=", ".join(absent))
         )
     if TORCH in absent:

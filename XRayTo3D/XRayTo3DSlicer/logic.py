@@ -96,9 +96,7 @@ class Logic:
         """
         from XRayTo3DLib.radiographs import read_radiograph
 
-        radiograph = read_radiograph(
-            path, view, spacing, sourceToDetector, sourceToIsocentre, kind, isocentre, parallel
-        )
+        radiograph = read_radiograph(path, view, spacing, sourceToDetector, sourceToIsocentre, kind, isocentre, parallel)
         title = name or " ".join(filter(None, (Path(path).name.split(".")[0], radiograph.name)))
         with scene.all_or_nothing():
             node = nodes.radiograph_to_node(radiograph, scene.unique_name(title))
@@ -143,9 +141,7 @@ class Logic:
         with scene.all_or_nothing():
             return results.add(found, list(radiographNodes), name or f"Reconstruction {views}", fuse)
 
-    def segment(
-        self, volumeNode: slicer.vtkMRMLScalarVolumeNode, name: str | None = None
-    ) -> slicer.vtkMRMLSegmentationNode:
+    def segment(self, volumeNode: slicer.vtkMRMLScalarVolumeNode, name: str | None = None) -> slicer.vtkMRMLSegmentationNode:
         """Body, lungs and bone of a CT or a reconstruction, with closed surfaces, in the folder of that volume."""
         from XRayTo3DLib.segmentation import segment_ct
 
@@ -173,9 +169,7 @@ class Logic:
                 added.append(node)
         return added
 
-    def compare(
-        self, reconstructionNode: slicer.vtkMRMLScalarVolumeNode, ctNode: slicer.vtkMRMLScalarVolumeNode
-    ) -> dict[str, Any]:
+    def compare(self, reconstructionNode: slicer.vtkMRMLScalarVolumeNode, ctNode: slicer.vtkMRMLScalarVolumeNode) -> dict[str, Any]:
         """Figures of a reconstruction against the CT, on the reconstruction's grid; nothing is added to the scene.
 
         ``psnr`` (dB, peak 2500) and ``ssim`` on HU + 1024 clipped to [0, 2500] over the whole grid; ``psnr_x2ct`` the
@@ -220,8 +214,7 @@ class Logic:
         before = [
             node
             for node in slicer.util.getNodesByClass("vtkMRMLModelNode")
-            if provenance.read(node, "Type") in (provenance.BEAM, provenance.PICTURE)
-            and radiographNode in provenance.sources(node)
+            if provenance.read(node, "Type") in (provenance.BEAM, provenance.PICTURE) and radiographNode in provenance.sources(node)
         ]
         title = radiographNode.GetName()
         with scene.all_or_nothing():

@@ -68,9 +68,7 @@ def volume_from_node(node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
 # Radiographs
 
 
-def radiograph_to_node(
-    radiograph: Radiograph, name: str, kind: str = provenance.RADIOGRAPH
-) -> slicer.vtkMRMLScalarVolumeNode:
+def radiograph_to_node(radiograph: Radiograph, name: str, kind: str = provenance.RADIOGRAPH) -> slicer.vtkMRMLScalarVolumeNode:
     """A radiograph as a volume with one slice, standing in 3D where its detector is.
 
     ``kind`` is the node's attribute Type: a radiograph, its re-projection, or the difference of both.
@@ -88,9 +86,7 @@ def set_projection(node: slicer.vtkMRMLScalarVolumeNode, projection: Projection)
     """Give a radiograph node another geometry (of the same size) and move it there."""
     columns, rows, _ = _dimensions(node)
     if projection.size != (rows, columns):
-        raise InputError(
-            f"{node.GetName()} has {rows} rows and {columns} columns but its geometry {projection.size}: correct it."
-        )
+        raise InputError(f"{node.GetName()} has {rows} rows and {columns} columns but its geometry {projection.size}: correct it.")
     node.SetIJKToRASMatrix(_matrix(_FLIP @ _detector_affine(projection)))
     provenance.write(node, Projection=provenance.projection_to_text(projection))
 
@@ -103,9 +99,7 @@ def radiograph_from_node(node: slicer.vtkMRMLScalarVolumeNode) -> Radiograph:
     """
     text = provenance.read(node, "Projection")
     if text is None:
-        raise InputError(
-            f"{node.GetName()} has no projection geometry, so it is no radiograph: load it as one, or make a DRR."
-        )
+        raise InputError(f"{node.GetName()} has no projection geometry, so it is no radiograph: load it as one, or make a DRR.")
     projection = provenance.projection_from_text(text, node.GetName())
     array, stands = _image_from_node(node, world=False)
     if array.shape[1:] != projection.size or array.shape[0] != 1 or _apart(stands, projection) > _MOVED_MM:
@@ -118,9 +112,7 @@ def radiograph_from_node(node: slicer.vtkMRMLScalarVolumeNode) -> Radiograph:
         projection = _moved(projection, _FLIP @ world @ _FLIP, node.GetName())
     calibrated = bool(json.loads(provenance.read(node, "Calibrated") or "true"))
     notes = tuple(json.loads(provenance.read(node, "Notes") or "[]"))
-    return Radiograph(
-        array[0].astype(np.float32), projection, provenance.read(node, "View") or node.GetName(), calibrated, notes
-    )
+    return Radiograph(array[0].astype(np.float32), projection, provenance.read(node, "View") or node.GetName(), calibrated, notes)
 
 
 def _detector_affine(projection: Projection) -> np.ndarray:

@@ -46,9 +46,7 @@ def beam(projection: Projection) -> vtk.vtkPolyData:
 
 def picture(radiograph: Radiograph) -> vtk.vtkPolyData:
     """The radiograph as a surface through its pixel centres, whose points carry the line integrals."""
-    rows, columns = (
-        np.unique(np.linspace(0, n - 1, min(n, PICTURE_SIDE)).round().astype(int)) for n in radiograph.projection.size
-    )
+    rows, columns = (np.unique(np.linspace(0, n - 1, min(n, PICTURE_SIDE)).round().astype(int)) for n in radiograph.projection.size)
     index = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
     shape = vtk.vtkPolyData()
     shape.SetPoints(_points(radiograph.projection.pixel_positions(index)))

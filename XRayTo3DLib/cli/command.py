@@ -78,9 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return _say(f"The Python package {error.name} is missing: run `pip install 'xrayto3d[demo]'`.", BAD_INPUT)
     except MemoryError:
-        return _say(
-            "The memory is not enough for this: use a smaller grid (--grid-size) or detector (--size).", BAD_INPUT
-        )
+        return _say("The memory is not enough for this: use a smaller grid (--grid-size) or detector (--size).", BAD_INPUT)
     except (KeyboardInterrupt, Cancelled):
         return _say("Stopped.", STOPPED)
     return 0

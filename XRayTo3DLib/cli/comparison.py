@@ -36,9 +36,7 @@ def truth_on(ct: Volume, volume: Volume) -> Volume:
     return truth
 
 
-def compare(
-    truth: Volume, estimate: Volume, labels: Labelmap | None = None, found: Labelmap | None = None
-) -> dict[str, Any]:
+def compare(truth: Volume, estimate: Volume, labels: Labelmap | None = None, found: Labelmap | None = None) -> dict[str, Any]:
     """Figures of ``estimate`` against ``truth`` (same grid), and of each structure that both labelmaps name."""
     wanted, given = to_hu(truth).array, to_hu(estimate).array
     ranges = metrics.hu_range(wanted), metrics.hu_range(given)
@@ -49,9 +47,7 @@ def compare(
         "hu_mae_body": metrics.hu_mae_body(wanted, given),
     }
     if labels is not None and found is not None:
-        figures["structures"] = {
-            name: _structure(_mask(labels, name), _mask(found, name), truth) for name in labels.names.values()
-        }
+        figures["structures"] = {name: _structure(_mask(labels, name), _mask(found, name), truth) for name in labels.names.values()}
     return figures
 
 

@@ -57,15 +57,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--out", type=Path, default=Path("xrayto3d_demo"), metavar="FOLDER", help="default: xrayto3d_demo"
-    )
+    parser.add_argument("--out", type=Path, default=Path("xrayto3d_demo"), metavar="FOLDER", help="default: xrayto3d_demo")
     parser.add_argument("--ct", type=Path, metavar="FILE", help="a CT of your own in HU instead of the sample")
     parser.add_argument("--offline", action="store_true", help="use the phantom, do not ask the network")
     parser.add_argument("--model", metavar="NAME|FILE", help="the reconstruction model (default: the bundled one)")
-    parser.add_argument(
-        "--grid-size", type=count, default=64, metavar="N", help="voxels along a side for the model (default 64)"
-    )
+    parser.add_argument("--grid-size", type=count, default=64, metavar="N", help="voxels along a side for the model (default 64)")
     parser.add_argument(
         "--refine", type=positive, default=3.0, metavar="MM", help="voxel size of the final volumes in mm (default 3)"
     )
@@ -100,8 +96,7 @@ def run(args: argparse.Namespace) -> None:
         grid = covering_grid(ct, args.grid_size)
         with bar("X-rays of it") as progress:
             views = [
-                aimed(view, ct.grid, grid.centre, None, PIXEL, SOURCE_TO_DETECTOR, SOURCE_TO_ISOCENTRE)
-                for view in ("AP", "LAT")
+                aimed(view, ct.grid, grid.centre, None, PIXEL, SOURCE_TO_DETECTOR, SOURCE_TO_ISOCENTRE) for view in ("AP", "LAT")
             ]
             radiographs = render_drr(ct, views, ("AP", "LAT"), progress)
         answers = {}
@@ -164,9 +159,7 @@ def covering_grid(ct: Volume, size: int) -> Grid:
     return Grid.centred((middle[0], middle[1], high[2] - size / 2 * spacing), size, spacing)
 
 
-def measure(
-    ct: Volume, answers: dict[str, Answer], progress: Progress
-) -> tuple[dict[str, dict[str, Any]], dict[str, Volume]]:
+def measure(ct: Volume, answers: dict[str, Answer], progress: Progress) -> tuple[dict[str, dict[str, Any]], dict[str, Volume]]:
     """Figures of each answer and of the mean volume, and the volumes ``ct`` and ``mean`` on the answers' grid (HU)."""
     from XRayTo3DLib.cli.comparison import compare, mean_beside, truth_on
     from XRayTo3DLib.segmentation import segment_ct
@@ -223,8 +216,7 @@ def _summary(results: dict[str, Any], folder: Path) -> str:
         views = results["reconstructions"].get(key, {}).get("views", [])
         errors = ", ".join(f"{v['name']} {v['reprojection_error']:.2%}" for v in views) or "n/a"
         lines.append(
-            f"{name:<26}{form(f['psnr'], '.2f'):>6} "
-            f"dB{form(f['ssim'], '.3f'):>8}{form(f['hu_mae_body'], '.0f'):>10}{errors:>21}"
+            f"{name:<26}{form(f['psnr'], '.2f'):>6} dB{form(f['ssim'], '.3f'):>8}{form(f['hu_mae_body'], '.0f'):>10}{errors:>21}"
         )
     memory = results["peak_memory_gb"]
     lines += [

@@ -19,8 +19,7 @@ def check_scene_packages() -> None:
     """Raise :class:`InputError` before the work when the scene could not be written after it."""
     if find_spec("slicer") is None:
         raise InputError(
-            "The demo writes a 3D Slicer scene and needs the Python package slicer-core: run `pip install "
-            "'xrayto3d[demo]'`."
+            "The demo writes a 3D Slicer scene and needs the Python package slicer-core: run `pip install 'xrayto3d[demo]'`."
         )
     # In a checkout the extension's package lies in the module's folder, which is not on the path.
     beside = Path(__file__).resolve().parents[2] / "XRayTo3D"
@@ -39,8 +38,7 @@ def write_scene(
 ) -> None:
     """Write ``path`` (.mrb): the CT, its X-rays where their detectors stand, each answer with its structures."""
     bridge = {
-        name: importlib.import_module(f"XRayTo3DSlicer.{name}")
-        for name in ("headless", "logic", "nodes", "results", "scene")
+        name: importlib.import_module(f"XRayTo3DSlicer.{name}") for name in ("headless", "logic", "nodes", "results", "scene")
     }
     bridge["headless"].start()
     scene, nodes = bridge["scene"], bridge["nodes"]

@@ -47,12 +47,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "ct", metavar="CT", type=Path, help="CT in HU: any image SimpleITK reads, or a folder with a DICOM series"
-    )
-    parser.add_argument(
-        "--view", action="append", default=[], metavar="VIEW", help="a view (see above); may be repeated"
-    )
+    parser.add_argument("ct", metavar="CT", type=Path, help="CT in HU: any image SimpleITK reads, or a folder with a DICOM series")
+    parser.add_argument("--view", action="append", default=[], metavar="VIEW", help="a view (see above); may be repeated")
     parser.add_argument(
         "--matrix",
         action="append",
@@ -77,9 +73,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="MM",
         help=f"source-to-detector distance in mm (default {DEFAULT_SOURCE_TO_DETECTOR:g})",
     )
-    parser.add_argument(
-        "--sid", type=positive, metavar="MM", help="source-to-isocentre distance in mm (default 0.8 of --sdd)"
-    )
+    parser.add_argument("--sid", type=positive, metavar="MM", help="source-to-isocentre distance in mm (default 0.8 of --sdd)")
     parser.add_argument("--parallel", action="store_true", help="parallel beams instead of cone beams")
     parser.add_argument(
         "--isocentre",
@@ -157,9 +151,7 @@ def _projections(args: argparse.Namespace, grid: Grid) -> tuple[list[str], list[
     spacing = None if args.pixel is None else (args.pixel, args.pixel)
     for path in args.matrix:
         try:
-            found.append(
-                Projection.from_matrix(read_matrix(path), args.size, spacing, isocentre, args.seen_from_detector)
-            )
+            found.append(Projection.from_matrix(read_matrix(path), args.size, spacing, isocentre, args.seen_from_detector))
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
     return names, found
@@ -183,9 +175,7 @@ def aimed(
         small = view_projection(view, isocentre, (2, 2), pixel, source_to_detector, source_to_isocentre)
         corners = small.project(grid.corners)
         if np.isnan(corners).any():
-            raise InputError(
-                f"The source of {view} stands inside or before the CT: use a larger --sid, or give --size."
-            )
+            raise InputError(f"The source of {view} stands inside or before the CT: use a larger --sid, or give --size.")
         columns, rows = (int(n) for n in np.ceil(2 * np.abs(corners - 0.5).max(axis=0)) + 2)
         if max(rows, columns) > _LARGEST:
             raise InputError(
@@ -199,7 +189,7 @@ def aimed(
 def write_picture(radiograph: Radiograph, look: str, path: Path) -> None:
     """The radiograph as a 16-bit grey PNG for the eye, with its pixel spacing."""
     import numpy as np
-    import SimpleITK as sitk  # noqa: N813
+    import SimpleITK as sitk
 
     from XRayTo3DLib.drr import to_display
     from XRayTo3DLib.files import writing

@@ -38,20 +38,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--model", metavar="NAME|FILE", help="the model (default: the bundled one)")
-    parser.add_argument(
-        "--data", required=True, type=Path, metavar="FOLDER", help="CTs to measure on, in HU, never trained on"
-    )
-    parser.add_argument(
-        "--training", type=Path, metavar="FOLDER", help="training CTs, for the baselines mean, nearest and oracle"
-    )
+    parser.add_argument("--data", required=True, type=Path, metavar="FOLDER", help="CTs to measure on, in HU, never trained on")
+    parser.add_argument("--training", type=Path, metavar="FOLDER", help="training CTs, for the baselines mean, nearest and oracle")
     parser.add_argument(
         "--setting", action="append", metavar="NAME", help="one of the settings above (default: all); may be repeated"
     )
     parser.add_argument("--limit", type=count, metavar="N", help="only the first N cases")
     parser.add_argument("--beta", type=at_least_zero, metavar="X", help="fusion weights mu to the power X (default 1)")
-    parser.add_argument(
-        "--out", required=True, type=Path, metavar="FOLDER", help="receives evaluation.json and evaluation.md"
-    )
+    parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="receives evaluation.json and evaluation.md")
     parser.add_argument("--threads", type=count, metavar="N", help="processor threads (default: all)")
     parser.set_defaults(run=run)
 

@@ -37,9 +37,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     show = actions.add_parser(
         "show", help="a model's card", description="What a model takes and gives, was made from and is good for."
     )
-    show.add_argument(
-        "model", nargs="?", metavar="MODEL", help="name or .pt file (default: the one reconstruction uses)"
-    )
+    show.add_argument("model", nargs="?", metavar="MODEL", help="name or .pt file (default: the one reconstruction uses)")
     show.add_argument("--json", action="store_true", help="the whole card as JSON")
     verify = actions.add_parser(
         "verify",

@@ -53,9 +53,7 @@ def detector_size(text: str) -> tuple[int, int]:
     return int(parts[0]), int(parts[-1])
 
 
-def per_view(
-    values: Sequence[str] | None, names: Sequence[str], option: str, convert: Callable[[str], Any]
-) -> dict[str, Any]:
+def per_view(values: Sequence[str] | None, names: Sequence[str], option: str, convert: Callable[[str], Any]) -> dict[str, Any]:
     """What ``--option VALUE`` and ``--option VIEW=VALUE`` say for each view's name; views without a value are left out.
 
     Raises :class:`InputError` for a view that is not among ``names`` and for a value that ``convert`` refuses.
@@ -66,9 +64,7 @@ def per_view(
     for text in values or ():
         view, equals, value = text.rpartition("=")
         if equals and view.upper() not in known:
-            raise InputError(
-                f"{option} {text}: there is no view {view!r} (views: {', '.join(names)}); correct the name."
-            )
+            raise InputError(f"{option} {text}: there is no view {view!r} (views: {', '.join(names)}); correct the name.")
         try:
             converted = convert(value)
         except argparse.ArgumentTypeError as error:
@@ -100,7 +96,6 @@ def read_matrix(path: str | Path) -> np.ndarray:
         numbers = numbers.reshape(3, 4)
     if numbers.shape != (3, 4):
         raise InputError(
-            f"{source} does not hold a 3x4 matrix: write three lines of four numbers (LPS mm to column, row), or "
-            f"the same as JSON."
+            f"{source} does not hold a 3x4 matrix: write three lines of four numbers (LPS mm to column, row), or the same as JSON."
         )
     return numbers

@@ -28,9 +28,7 @@ def staged(folder: Path) -> Iterator[Path]:
         try:
             staging.mkdir(parents=True)
         except OSError as error:
-            raise InputError(
-                f"Nothing can be written to the folder {folder} ({error.strerror}): name another --out."
-            ) from None
+            raise InputError(f"Nothing can be written to the folder {folder} ({error.strerror}): name another --out.") from None
         try:
             yield staging
             for path in sorted(staging.iterdir()):

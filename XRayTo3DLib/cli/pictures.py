@@ -73,9 +73,7 @@ def residuals(
         bar = figure.colorbar(shown, ax=axes[row][3], shrink=0.8, pad=0.03)
         bar.ax.tick_params(labelsize=8, colors=_INK)
         axes[row][0].set_ylabel(radiograph.name, color=_INK, fontsize=10)
-    for axis, title in zip(
-        axes[0], ("measured", "re-projected", "difference before fusion", "after fusion"), strict=True
-    ):
+    for axis, title in zip(axes[0], ("measured", "re-projected", "difference before fusion", "after fusion"), strict=True):
         axis.set_title(title, color=_INK, fontsize=10)
     return _png(figure)
 
@@ -91,9 +89,7 @@ def uncertainty(columns: Sequence[tuple[str, Volume]]) -> bytes:
         cuts = [(array[:, middle[1]], extent[0], "coronal"), (array[:, :, middle[2]], extent[1], "sagittal")]
         for row, (cut, width, name) in enumerate(cuts):
             axis = axes[row][number]
-            shown = axis.imshow(
-                cut, cmap="inferno", vmin=0, vmax=white, origin="lower", extent=(0, width, 0, extent[2])
-            )
+            shown = axis.imshow(cut, cmap="inferno", vmin=0, vmax=white, origin="lower", extent=(0, width, 0, extent[2]))
             if row == 0:
                 axis.set_title(title, color=_INK, fontsize=10)
             if number == 0:

@@ -62,9 +62,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="an X-ray and its view (only FILE: the file says the view); repeat for each",
     )
     parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="receives the results")
-    xray = parser.add_argument_group(
-        "geometry of the X-rays", f"Overrides what the files say. {EACH[0].upper()}{EACH[1:]}."
-    )
+    xray = parser.add_argument_group("geometry of the X-rays", f"Overrides what the files say. {EACH[0].upper()}{EACH[1:]}.")
     xray.add_argument("--spacing", action="append", metavar="MM", help="side of a pixel on the detector in mm")
     xray.add_argument(
         "--sdd",
@@ -72,9 +70,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="MM",
         help=f"source-to-detector distance in mm (default {DEFAULT_SOURCE_TO_DETECTOR:g})",
     )
-    xray.add_argument(
-        "--sid", action="append", metavar="MM", help="source-to-isocentre distance in mm (default 0.8 of --sdd)"
-    )
+    xray.add_argument("--sid", action="append", metavar="MM", help="source-to-isocentre distance in mm (default 0.8 of --sdd)")
     xray.add_argument(
         "--kind",
         action="append",
@@ -145,9 +141,7 @@ def run(args: argparse.Namespace) -> None:
     with staged(args.out) as folder:
         with bar("reconstruction") as progress:
             beta = BETA if args.beta is None else args.beta
-            answer = solve(
-                radiographs, grid, model, args.refine, not args.no_fusion, beta, not args.no_view_check, progress
-            )
+            answer = solve(radiographs, grid, model, args.refine, not args.no_fusion, beta, not args.no_view_check, progress)
         with bar("files") as progress:
             results, truth = _results(radiographs, answer, ct)
             write_answer(answer, folder)
@@ -240,8 +234,7 @@ def _summary(results: dict[str, Any], folder: Path) -> str:
         lines.append(f"{view['name']:<10} re-projection error {view['reprojection_error']:.3%}")
     for surface in found["surfaces"]:
         lines.append(
-            f"{surface['name']:<10} {surface['volume_ml']:.0f} mL"
-            + (", cut by the grid" if surface["cut_by_the_grid"] else "")
+            f"{surface['name']:<10} {surface['volume_ml']:.0f} mL" + (", cut by the grid" if surface["cut_by_the_grid"] else "")
         )
     for name, figures in results.get("comparison_with_ct", {}).items():
         lines.append(

@@ -42,9 +42,7 @@ def write_reconstruct_report(
         tables = [figure_table(methods, f"{results['range']}.")]
         if any("structures" in figures for _, figures in methods):
             tables.append(
-                structure_table(
-                    methods, "The same thresholds in both. HD95: 95 % Hausdorff distance between the surfaces."
-                )
+                structure_table(methods, "The same thresholds in both. HD95: 95 % Hausdorff distance between the surfaces.")
             )
         sections.append(Section("Figures against the CT", tables=tables))
     sections.append(residual_section([(_NAME, found)]))
@@ -59,9 +57,7 @@ def write_reconstruct_report(
         ("Time", f"{found.seconds:.0f} s for the model and the first fusion"),
     ]
     views = " and ".join(r.name for r in radiographs)
-    lead = (
-        "Made by xrayto3d reconstruct. Without the CT of the same patient nobody can say how far it is from the truth."
-    )
+    lead = "Made by xrayto3d reconstruct. Without the CT of the same patient nobody can say how far it is from the truth."
     if truth is not None:
         lead = "Made by xrayto3d reconstruct and compared with the CT that was named as the truth."
     write_report(path, f"3D from {views}", lead, facts, found.notes, sections)

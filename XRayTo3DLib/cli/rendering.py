@@ -75,10 +75,7 @@ def _layer(
     facing /= np.maximum(np.linalg.norm(facing, axis=1, keepdims=True), 1e-6)
     towards = np.clip(facing[:, 2], 0, 1)
     light = np.clip(facing @ np.array([-0.35, 0.45, 0.82], np.float32), 0, 1)
-    colour = (
-        np.array(STRUCTURES.get(surface.name, (_OTHER, ""))[0]) * (0.35 + 0.75 * light[:, None])
-        + 0.18 * light[:, None] ** 30
-    )
+    colour = np.array(STRUCTURES.get(surface.name, (_OTHER, ""))[0]) * (0.35 + 0.75 * light[:, None]) + 0.18 * light[:, None] ** 30
     base = _OPACITY.get(surface.name, 1.0)
     opacity = (base + (1 - base) * (1 - towards) ** 3) * np.isfinite(depth)
     return depth, np.clip(colour, 0, 1), opacity

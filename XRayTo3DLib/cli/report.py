@@ -108,8 +108,7 @@ def structure_table(methods: Sequence[tuple[str, dict[str, Any]]], note: str) ->
     names = list(known[0][1]) if known else []
     heads = ["", *(f"Dice, {name}" for name in names), *(f"HD95, {name}, mm" for name in names)]
     rows = [
-        [method, *(form(s[n]["dice"], ".3f") for n in names), *(form(s[n]["hd95_mm"], ".1f") for n in names)]
-        for method, s in known
+        [method, *(form(s[n]["dice"], ".3f") for n in names), *(form(s[n]["hd95_mm"], ".1f") for n in names)] for method, s in known
     ]
     return Table(heads, rows, [0, *[1] * len(names), *[-1] * len(names)], note)
 

@@ -22,7 +22,8 @@ def slice_section(columns: Sequence[tuple[str, Volume]], text: str) -> Section:
     """Slices of volumes on grids of the same extent."""
     black, white = pictures.WINDOW
     window = f"Axial, coronal and sagittal slices through the middle, black at {black:g} HU, white at {white:g} HU."
-    return Section("Slices", [f"{text} {window}"], pictures.slices(columns), f"Slices of {', '.join(name for name, _ in columns)}")
+    names = ", ".join(name for name, _ in columns)
+    return Section("Slices", [f"{text} {window}"], pictures.slices(columns), f"Slices of {names}")
 
 
 def residual_section(named: Sequence[tuple[str, Reconstruction]]) -> Section:
@@ -81,10 +82,7 @@ def surface_section(groups: Sequence[tuple[str, Sequence[Surface]]]) -> Section:
     )
     return Section(
         "Closed surfaces",
-        [
-            "Body (transparent), lungs and bone, found by the same thresholds everywhere; seen from the "
-            "patient's front and left."
-        ],
+        ["Body (transparent), lungs and bone, found by the same thresholds everywhere; seen from the patient's front and left."],
         pictures.surfaces(groups),
         "3D rendering of the surfaces",
         [table],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 
 from XRayTo3DLib.files import writing
 from XRayTo3DLib.images import Labelmap, to_sitk

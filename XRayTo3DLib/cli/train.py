@@ -34,9 +34,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("recipe", metavar="RECIPE", help="a bundled recipe's name (biplanar) or a .toml file")
-    parser.add_argument(
-        "--data", required=True, type=Path, metavar="FOLDER", help="holds the folders that the recipe names"
-    )
+    parser.add_argument("--data", required=True, type=Path, metavar="FOLDER", help="holds the folders that the recipe names")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="checkpoint and log (default: training_NAME)")
     parser.add_argument("--cache", type=Path, metavar="FOLDER", help="resampled CTs (default: the user's cache folder)")
     parser.add_argument("--steps", type=count, metavar="N", help="train to step N instead of the recipe's last one")
@@ -57,9 +55,7 @@ def run(args: argparse.Namespace) -> None:
         raise InputError(f"{args.export} must end in .pt, as model files do: change the name.")
     missing = [source["folder"] for source in recipe["data"] if not (args.data / source["folder"]).is_dir()]
     if missing:
-        raise InputError(
-            f"{args.data} lacks the folder {missing[0]} that the recipe names: correct --data or the recipe."
-        )
+        raise InputError(f"{args.data} lacks the folder {missing[0]} that the recipe names: correct --data or the recipe.")
     if args.steps is not None:
         recipe["steps"] = args.steps
     import torch
@@ -75,15 +71,11 @@ def run(args: argparse.Namespace) -> None:
     try:
         subjects = load_subjects(recipe["data"], args.data, float(recipe["grid"]["spacing"]), cache)
         if not subjects:
-            raise InputError(
-                f"There is no CT (.nii.gz) in the recipe's folders under {args.data}: add CTs or correct --data."
-            )
+            raise InputError(f"There is no CT (.nii.gz) in the recipe's folders under {args.data}: add CTs or correct --data.")
         device = "cuda" if torch.cuda.is_available() else "cpu"
         print(f"{len(subjects)} CTs, {device}, checkpoint in {folder}")
         fit(recipe, Sampler(subjects, recipe), folder, None if args.minutes is None else 60 * args.minutes, device)
     except OSError as error:
-        raise InputError(
-            f"The training could not write ({error.strerror or error}): check {folder} and {cache}."
-        ) from error
+        raise InputError(f"The training could not write ({error.strerror or error}): check {folder} and {cache}.") from error
     if args.export is not None:
         print(export(recipe, folder, args.export))

@@ -99,8 +99,7 @@ def describe(answer: Answer) -> dict[str, Any]:
             for radiograph, after, before in zip(found.radiographs, found.errors, found.errors_before, strict=True)
         ],
         "surfaces": [
-            {"name": s.name, "volume_ml": s.volume_ml, "closed": s.closed, "cut_by_the_grid": s.cut}
-            for s in answer.surfaces
+            {"name": s.name, "volume_ml": s.volume_ml, "closed": s.closed, "cut_by_the_grid": s.cut} for s in answer.surfaces
         ],
         "grid": describe_grid(found.volume.grid),
         "seconds": found.seconds,

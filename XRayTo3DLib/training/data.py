@@ -98,7 +98,10 @@ class Sampler:
         generator = np.random.default_rng([int(self.recipe["seed"]), step])
         views = int(generator.choice([1, 2, 3], p=self.recipe["views"]["chances"]))
         grid = Grid.centred((0, 0, 0), self.size, self.spacing)
-        targets, images, matrices, beams = [], [], [], []
+        targets: list[torch.Tensor] = []
+        images: list[torch.Tensor] = []
+        matrices: list[torch.Tensor] = []
+        beams: list[torch.Tensor] = []
         for _ in range(count):
             subject = self.subjects[generator.choice(len(self.subjects), p=self.chances)]
             target = self.place(subject, generator)
@@ -121,8 +124,8 @@ class Sampler:
         if generator.random() < 0.5:
             turn = turn @ np.diag([-1.0, 1.0, 1.0])
         half = (self.size - 1) / 2
-        x, y, top = subject.centre
-        centre = np.array([x, y, top - half * scale])
+        middle_x, middle_y, top = subject.centre
+        centre = np.array([middle_x, middle_y, top - half * scale])
         room = len(subject.values) - self.size * scale
         if room > 0 and generator.random() < settings["anywhere"]:
             centre[2] -= generator.uniform(0, room)

@@ -42,10 +42,10 @@ SETTINGS: dict[str, tuple[tuple[str, ...], float | None]] = {
 METHODS = ("ours", "ours_fused", "mean", "nearest", "oracle")
 FIGURES = ("psnr", "psnr_x2ct", "ssim", "hu_mae_body", "reprojection", "seconds")
 PROTOCOL = (
-    "64^3 voxels of 4 mm; the grid's top slice is the scan's top slice, its centre in x and y that of the body's bounding box over the "
-    "top 180 mm; linear interpolation, air outside the scan. X-rays: line integrals of this volume, parallel beams on 64 x 64 pixels "
-    "of 4 mm, cone beams from 1200 mm on 80 x 80 pixels of 5 mm at 1500 mm. Error on HU + 1024 clipped to [0, 2500] over the whole "
-    "grid; PSNR with peak 2500, the mean over cases of each case's PSNR; psnr_x2ct with peak 4095; SSIM with data range 2500 "
+    "64^3 voxels of 4 mm; the grid's top slice is the scan's top slice, its centre in x and y that of the body's bounding box over "
+    "the top 180 mm; linear interpolation, air outside the scan. X-rays: line integrals of this volume, parallel beams on 64 x 64 "
+    "pixels of 4 mm, cone beams from 1200 mm on 80 x 80 pixels of 5 mm at 1500 mm. Error on HU + 1024 clipped to [0, 2500] over "
+    "the whole grid; PSNR with peak 2500, the mean over cases of each case's PSNR; psnr_x2ct with peak 4095; SSIM with data range 2500 "
     "(scikit-image, defaults, 3D); hu_mae_body in HU where the truth is above -300 HU; reprojection is the mean absolute error of "
     "the line integrals over the mean measured one, the worst view."
 )
@@ -181,8 +181,8 @@ def evaluate(
     """Measure a model on every CT of ``data`` by the protocol.
 
     ``training`` names the CTs behind the baselines ``mean``, ``nearest`` and ``oracle``; a case that is among them is left out of
-    them. Without it there is only ``mean``, the bundled mean volume that fits the case's X-rays best. Returns ``cases`` (a row a case, setting and method), ``summary[setting][method]`` (means over cases) and what was
-    measured with what.
+    them. Without it there is only ``mean``, the bundled mean volume that fits the case's X-rays best. Returns
+    ``cases`` (a row a case, setting and method), ``summary[setting][method]`` (means over cases) and what was measured with what.
     """
     loaded = model if isinstance(model, LoadedModel) else load_model(model, "volume")
     wanted = list(settings or SETTINGS)
@@ -248,11 +248,11 @@ def to_markdown(results: dict[str, Any]) -> str:
     model = results["model"]
     lines = [f"# {model['name']} {model['version']}", "", results["protocol"], ""]
     titles = ["PSNR dB", "PSNR (peak 4095) dB", "SSIM", "HU error in body", "re-projection error", "seconds"]
-    formats = [".2f", ".2f", ".3f", ".0f", ".2e", ".2f"]
+    columns = list(zip(FIGURES, (".2f", ".2f", ".3f", ".0f", ".2e", ".2f"), strict=True))
 
     def table(first: Sequence[str], rows: Sequence[tuple[Sequence[str], dict[str, Any]]]) -> list[str]:
         head = [*first, *titles]
-        body = [[*names, *(format(row[f], how) for f, how in zip(FIGURES, formats, strict=True))] for names, row in rows]
+        body = [[*names, *(format(row[f], how) for f, how in columns)] for names, row in rows]
         return ["| " + " | ".join(cells) + " |" for cells in [head, ["---"] * len(head), *body]]
 
     summary = [((s, m), row) for s, methods in results["summary"].items() for m, row in methods.items()]

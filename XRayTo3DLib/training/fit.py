@@ -56,9 +56,9 @@ def fit(
 ) -> ReconstructionNetwork:
     """Train until the recipe's last step, or until ``stop_after`` seconds, and return the averaged network.
 
-    ``folder`` receives ``checkpoint.pt`` (replaced whole every 100 steps) and ``log.csv`` (step, mean squared error, seconds); a run that finds a
-    checkpoint goes on from it. The learning rate follows the recipe's ``steps``, also when that number was changed between
-    runs.
+    ``folder`` receives ``checkpoint.pt`` (replaced whole every 100 steps) and ``log.csv`` (step, mean squared error, seconds); a
+    run that finds a checkpoint goes on from it. The learning rate follows the recipe's ``steps``, also when that number was
+    changed between runs.
     """
     folder.mkdir(parents=True, exist_ok=True)
     network = build(recipe).to(device)
@@ -98,7 +98,7 @@ def fit(
             out_of_time = stop_after is not None and time.monotonic() - started > stop_after
             if (step + 1) % 100 == 0 or step + 1 == total or out_of_time:
                 _save(checkpoint, network, average, optimiser, step + 1)
-                with open(folder / "log.csv", "a", newline="") as file:
+                with (folder / "log.csv").open("a", newline="") as file:
                     csv.writer(file).writerow([step + 1, f"{sum(losses) / len(losses):.5f}", f"{time.monotonic() - started:.0f}"])
                 losses.clear()
             if out_of_time:
@@ -106,9 +106,7 @@ def fit(
     return average
 
 
-def _save(
-    path: Path, network: torch.nn.Module, average: torch.nn.Module, optimiser: torch.optim.Optimizer, step: int
-) -> None:
+def _save(path: Path, network: torch.nn.Module, average: torch.nn.Module, optimiser: torch.optim.Optimizer, step: int) -> None:
     state = {
         "network": network.state_dict(),
         "average": average.state_dict(),

@@ -17,7 +17,9 @@ from XRayTo3DLib.views import view_projection
 def test_the_chest_mean_is_closer_to_a_chest_than_the_other(real_ct):
     grid = protocol_grid(real_ct)
     truth = resample(real_ct, grid)
-    chest, neck = (metrics.psnr(metrics.hu_range(truth.array), metrics.hu_range(mean_volume(r, grid).array)) for r in ("chest", "head_neck"))
+    chest, neck = (
+        metrics.psnr(metrics.hu_range(truth.array), metrics.hu_range(mean_volume(r, grid).array)) for r in ("chest", "head_neck")
+    )
     assert chest > neck + 1 and chest > 12
     views = [view_projection(v, grid.centre, (64, 64), 4.0, None) for v in ("AP", "LAT")]
     region, volume = closest_mean(render_drr(truth, views), grid)

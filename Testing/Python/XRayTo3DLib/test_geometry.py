@@ -138,9 +138,7 @@ def test_distances_and_resampling():
 def test_a_grid_knows_its_places(turn):
     grid = Grid((4, 5, 6), (1.0, 2.0, 3.0), (7, 8, 9), turn * [1, -1, 1])
     assert grid.shape == (6, 5, 4)
-    assert grid.affine @ [3, 4, 5, 1] == pytest.approx(
-        [*(np.array([7, 8, 9]) + (turn * [1, -1, 1]) @ [3.0, 8.0, 15.0]), 1]
-    )
+    assert grid.affine @ [3, 4, 5, 1] == pytest.approx([*(np.array([7, 8, 9]) + (turn * [1, -1, 1]) @ [3.0, 8.0, 15.0]), 1])
     assert grid.voxel_volume == pytest.approx(6)
     assert grid.corners.mean(axis=0) == pytest.approx(grid.centre)
     lengths = np.linalg.norm(grid.corners - grid.centre, axis=1)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from barrel import CARD, Barrel
 
 from XRayTo3DLib import modelzoo
 from XRayTo3DLib.errors import InputError
@@ -23,8 +24,6 @@ from XRayTo3DLib.modelzoo import (
     trust_model,
     verify_model,
 )
-
-from barrel import CARD, Barrel
 
 
 @pytest.fixture

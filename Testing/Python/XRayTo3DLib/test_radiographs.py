@@ -139,8 +139,7 @@ def test_damaged_tags_count_as_missing():
 def test_patient_orientation_turns_the_picture_over():
     tags = {"0018|1164": "1\\1", "0018|5101": "PA"}
     usual, same, flipped = (
-        projection_from_dicom({**tags, **more}, (40, 60)).projection
-        for more in ({}, {"0020|0020": "L\\F"}, {"0020|0020": "R\\F"})
+        projection_from_dicom({**tags, **more}, (40, 60)).projection for more in ({}, {"0020|0020": "L\\F"}, {"0020|0020": "R\\F"})
     )
     left = np.array([[20.0, 0, 5]])
     assert same.project(left) == pytest.approx(usual.project(left))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from barrel import CARD, Barrel
 
 from XRayTo3DLib import metrics
 from XRayTo3DLib.drr import fit_projection, render_drr
@@ -18,8 +19,6 @@ from XRayTo3DLib.protocol import protocol_grid
 from XRayTo3DLib.radiographs import Radiograph
 from XRayTo3DLib.reconstruct import common_centre, default_grid, reconstruct, refine
 from XRayTo3DLib.views import view_projection
-
-from barrel import CARD, Barrel
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +89,9 @@ def test_no_view_the_same_view_and_the_same_picture_are_refused(barrel, radiogra
     behind = replace(ap, projection=view_projection("PA", (0, 0, 0), ap.projection.size, 8.0), name="PA")
     with pytest.raises(InputError, match="opposite"):
         reconstruct([ap, behind], barrel, GRID)
-    copied = replace(lateral, line_integrals=ap.line_integrals, projection=lateral.projection.resampled(ap.projection.size, (8.0, 8.0)))
+    copied = replace(
+        lateral, line_integrals=ap.line_integrals, projection=lateral.projection.resampled(ap.projection.size, (8.0, 8.0))
+    )
     with pytest.raises(InputError, match="same picture"):
         reconstruct([ap, copied], barrel, GRID)
 

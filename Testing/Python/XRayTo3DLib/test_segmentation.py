@@ -51,9 +51,7 @@ def test_any_spacing_and_any_axis_order(phantom_labels):
     grid = Grid(tuple(size), tuple(spacing), tuple(-direction @ (spacing * (size - 1) / 2)), direction)
     found = segment_ct(thorax_phantom().volume(grid))
     for name, tolerance in (("lungs", 0.06), ("bone", 0.12), ("body", 0.05)):
-        own, other = metrics.volume_ml(found.mask(name), grid), metrics.volume_ml(
-            phantom_labels.mask(name), phantom_labels.grid
-        )
+        own, other = metrics.volume_ml(found.mask(name), grid), metrics.volume_ml(phantom_labels.mask(name), phantom_labels.grid)
         assert own == pytest.approx(other, rel=tolerance), name
 
 

@@ -19,9 +19,7 @@ def land(view: str, *points, **settings):
     return at, depth
 
 
-@pytest.mark.parametrize(
-    "view", ["AP", "PA", "LAT", "LLAT", "RLAT", "LAO30", "RAO20", "LAO30CRAN15", "RAO20CAUD10", "AP+10"]
-)
+@pytest.mark.parametrize("view", ["AP", "PA", "LAT", "LLAT", "RLAT", "LAO30", "RAO20", "LAO30CRAN15", "RAO20CAUD10", "AP+10"])
 def test_every_picture_stands_upright_around_the_isocentre(view):
     at, _ = land(view, HEAD, FEET, [0, 0, 0])
     assert at[0, 1] < -10 and at[1, 1] > 10

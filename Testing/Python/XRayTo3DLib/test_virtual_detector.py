@@ -19,7 +19,9 @@ def reference(volume, projection):
     return render_drr(volume, [virtual_detector.virtual_projection(projection, GRID)])[0].line_integrals
 
 
-@pytest.mark.parametrize(("view", "distance"), [("AP", None), ("LAT+8", None), ("AP", 1400.0), ("LAO30CRAN10", 1000.0), ("PA", 1400.0)])
+@pytest.mark.parametrize(
+    ("view", "distance"), [("AP", None), ("LAT+8", None), ("AP", 1400.0), ("LAO30CRAN10", 1000.0), ("PA", 1400.0)]
+)
 def test_fine_offset_turned_detectors_all_give_the_same_virtual_picture(phantom_volume, view, distance):
     real = view_projection(view, (15, -10, 5), (420, 420), 2.0, distance)
     turned = np.radians(20)

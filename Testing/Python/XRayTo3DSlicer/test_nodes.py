@@ -210,9 +210,7 @@ def test_radiograph_moves_with_its_rigid_transform(scene, radiograph):
     points = np.random.default_rng(5).uniform(-60, 60, (6, 3))
     moved = points @ lps[:3, :3].T + lps[:3, 3]
     np.testing.assert_allclose(back.projection.project(moved), radiograph.projection.project(points), atol=1e-8)
-    np.testing.assert_allclose(
-        back.projection.origin, lps[:3, :3] @ radiograph.projection.origin + lps[:3, 3], atol=1e-9
-    )
+    np.testing.assert_allclose(back.projection.origin, lps[:3, :3] @ radiograph.projection.origin + lps[:3, 3], atol=1e-9)
 
 
 def test_radiograph_under_a_scaling_is_refused(scene, radiograph):

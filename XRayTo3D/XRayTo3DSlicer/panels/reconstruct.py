@@ -124,8 +124,6 @@ class ReconstructSection(Section):
         if result is not None and self.parameters is not None:
             self.parameters.reconstructionNode = result.volumeNode
             self.work.say(
-                _("Reconstructed in {seconds:.0f} s with the model {model}.").format(
-                    seconds=result.seconds, model=result.modelName
-                )
+                _("Reconstructed in {seconds:.0f} s with the model {model}.").format(seconds=result.seconds, model=result.modelName)
             )
             slicer.util.setSliceViewerLayers(background=result.volumeNode, fit=True)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from barrel import CARD, Barrel
 
 from XRayTo3DLib.cli import main, pictures, rendering
@@ -20,6 +19,7 @@ from XRayTo3DLib.modelzoo import describe_model, save_model, trust_model
 from XRayTo3DLib.phantom import thorax_phantom
 from XRayTo3DLib.radiographs import write_radiograph
 from XRayTo3DLib.views import view_projection
+
 
 @dataclass(frozen=True)
 class Run:

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 
 from XRayTo3DLib.cli.drr import aimed
 from XRayTo3DLib.drr import render_drr
@@ -17,7 +17,8 @@ from XRayTo3DLib.views import view_projection
 
 
 def test_writes_images_with_their_geometry_and_pictures(run, ct_file, small_ct, tmp_path):
-    found = run("drr", ct_file, "--view", "AP", "--view", "LAO30CRAN15", "--size", "40x48", "--pixel", "11", "--out", tmp_path / "o")
+    views = ["--view", "AP", "--view", "LAO30CRAN15"]
+    found = run("drr", ct_file, *views, "--size", "40x48", "--pixel", "11", "--out", tmp_path / "o")
     assert found.code == 0
     assert sorted(p.name for p in (tmp_path / "o").iterdir()) == ["AP.nrrd", "AP.png", "LAO30CRAN15.nrrd", "LAO30CRAN15.png"]
     assert found.out.splitlines()[0] == str(tmp_path / "o" / "AP.nrrd")
@@ -44,7 +45,8 @@ def test_aimed_detector_reaches_every_corner(isocentre):
     corners = projection.project(grid.corners)
     assert (corners > -0.5).all() and (corners < np.array(projection.size[::-1]) - 0.5).all()
     # The ray through the detector's middle passes through the isocentre.
-    np.testing.assert_allclose(projection.project(np.array([isocentre])), [(np.array(projection.size[::-1]) - 1) / 2], atol=1e-6)
+    middle = (np.array(projection.size[::-1]) - 1) / 2
+    np.testing.assert_allclose(projection.project(np.array([isocentre])), [middle], atol=1e-6)
 
 
 def test_one_view_may_be_a_file(run, ct_file, tmp_path):
@@ -70,8 +72,9 @@ def test_matrix_gives_the_same_picture_as_its_view(run, ct_file, small_ct, tmp_p
 
 def test_looks_differ(run, ct_file, tmp_path):
     pictures = []
+    arguments = ["drr", ct_file, "--view", "AP", "--size", "32", "--pixel", "14"]
     for look in ("film", "inverted"):
-        assert run("drr", ct_file, "--view", "AP", "--size", "32", "--pixel", "14", "--look", look, "--out", tmp_path / look).code == 0
+        assert run(*arguments, "--look", look, "--out", tmp_path / look).code == 0
         pictures.append(sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / look / "AP.png"))).astype(int))
     assert np.abs(pictures[0] + pictures[1] - 65535).max() <= 1
 

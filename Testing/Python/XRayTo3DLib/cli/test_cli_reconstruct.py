@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 
 from XRayTo3DLib.fusion import reproject
 from XRayTo3DLib.images import read_image, read_volume, to_attenuation

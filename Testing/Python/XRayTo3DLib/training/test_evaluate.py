@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from barrel import CARD, Barrel
 
 from XRayTo3DLib import metrics
 from XRayTo3DLib.errors import InputError
@@ -27,8 +28,6 @@ from XRayTo3DLib.training.evaluate import (
     to_markdown,
     write_results,
 )
-
-from barrel import CARD, Barrel
 
 
 @pytest.fixture(scope="module")

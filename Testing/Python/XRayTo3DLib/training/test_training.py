@@ -29,7 +29,14 @@ def recipe() -> dict:
     """The bundled recipe, made small enough for a test."""
     small = copy.deepcopy(load_recipe("biplanar"))
     small["grid"] = {"size": 16, "spacing": 20.0}
-    small["network"] = {"plane": [8, 8, 16, 16], "space": [8, 8, 16], "depths": 8, "depth_features": 2, "flat_features": 4, "fine": 4}
+    small["network"] = {
+        "plane": [8, 8, 16, 16],
+        "space": [8, 8, 16],
+        "depths": 8,
+        "depth_features": 2,
+        "flat_features": 4,
+        "fine": 4,
+    }
     small |= {"steps": 6, "batch": 2, "bfloat16": False}
     small["data"] = [{"group": "torso", "folder": "cts", "weight": 1.0, "exclude": ["left_out"]}]
     return small

@@ -1,0 +1,212 @@
+"""The command line's parts: options, output folders, matched detectors, segmentation files, pictures and pages."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from XRayTo3DLib.cli import rendering
+from XRayTo3DLib.cli.detail import coarse, matched, with_detail
+from XRayTo3DLib.cli.options import count, detector_size, per_view, positive, read_matrix
+from XRayTo3DLib.cli.outputs import staged, write_json
+from XRayTo3DLib.cli.report import Section, Table, figure_table, form, structure_table, write_report
+from XRayTo3DLib.cli.segmentation_file import write_segmentation
+from XRayTo3DLib.errors import InputError
+from XRayTo3DLib.fusion import reproject
+from XRayTo3DLib.geometry import Grid
+from XRayTo3DLib.images import Labelmap, Volume
+from XRayTo3DLib.phantom import thorax_phantom
+from XRayTo3DLib.radiographs import Radiograph
+from XRayTo3DLib.reconstruct import Reconstruction
+from XRayTo3DLib.surfaces import extract_surface
+from XRayTo3DLib.views import view_projection
+
+
+class TestOptions:
+    def test_general_and_own_values(self):
+        found = per_view(["1", "lat=2"], ["AP", "LAT", "RAO20"], "--spacing", positive)
+        assert found == {"AP": 1.0, "LAT": 2.0, "RAO20": 1.0}
+        assert per_view(None, ["AP"], "--sdd", positive) == {}
+
+    def test_own_value_wins_wherever_it_stands(self):
+        assert per_view(["AP=2", "1"], ["AP"], "--sdd", positive) == {"AP": 2.0}
+
+    @pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "x", ""])
+    def test_positive_refuses(self, text):
+        with pytest.raises(argparse.ArgumentTypeError):
+            positive(text)
+
+    def test_sizes(self):
+        assert detector_size("512") == (512, 512) and detector_size("300x400") == (300, 400) and count("3") == 3
+        for text in ("1", "3x", "2x3x4", "9000"):
+            with pytest.raises(argparse.ArgumentTypeError):
+                detector_size(text)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "1 2 3 4\n5 6 7 8\n9 10 11 12\n",
+            "# scanner 3\n1, 2, 3, 4\n\n5; 6; 7; 8\n9 10 11 12",
+            "1 2 3 4 5 6 7 8 9 10 11 12",
+            "[[1,2,3,4],[5,6,7,8],[9,10,11,12]]",
+            '{"matrix": [[1,2,3,4],[5,6,7,8],[9,10,11,12]]}',
+        ],
+    )
+    def test_matrix_files(self, tmp_path, text):
+        (tmp_path / "m").write_text(text)
+        np.testing.assert_array_equal(read_matrix(tmp_path / "m"), np.arange(1, 13).reshape(3, 4))
+
+    @pytest.mark.parametrize("text", ["", "one two", "1 2 3\n4 5 6\n7 8 9", "[1, [2]]", '{"other": 1}', "1 2 3 4\n5 6 7"])
+    def test_files_that_hold_no_matrix(self, tmp_path, text):
+        (tmp_path / "m").write_text(text)
+        with pytest.raises(InputError, match="does not hold a 3x4 matrix"):
+            read_matrix(tmp_path / "m")
+
+
+class TestOutputs:
+    def test_files_appear_together(self, tmp_path):
+        with staged(tmp_path / "a" / "b") as folder:
+            (folder / "x.txt").write_text("x")
+            assert not (tmp_path / "a" / "b" / "x.txt").exists()
+        assert [p.name for p in (tmp_path / "a" / "b").iterdir()] == ["x.txt"]
+
+    def test_a_failure_leaves_what_was_there(self, tmp_path):
+        (tmp_path / "x.txt").write_text("old")
+        with pytest.raises(ValueError, match="mine"), staged(tmp_path) as folder:
+            (folder / "x.txt").write_text("new")
+            raise ValueError("mine")
+        assert [p.name for p in tmp_path.iterdir()] == ["x.txt"] and (tmp_path / "x.txt").read_text() == "old"
+
+    def test_json_has_no_nan(self, tmp_path):
+        write_json({"a": float("nan"), "b": [np.float32(1.5), np.int64(2), (np.inf,)], 3: np.eye(2)}, tmp_path / "m.json")
+        assert json.loads((tmp_path / "m.json").read_text()) == {"a": None, "b": [1.5, 2, [None]], "3": [[1, 0], [0, 1]]}
+
+
+class TestDetail:
+    @pytest.mark.parametrize("distance", [None, 1500.0])
+    def test_matched_pixels_measure_the_same_rays(self, distance):
+        """Means of exact line integrals are close to exact line integrals at the larger pixels' centres."""
+        phantom = thorax_phantom()
+        fine = view_projection("LAO20", (5, 6, 7), (150, 131), 3.0, distance)
+        radiograph = Radiograph(phantom.line_integrals(fine).astype(np.float32), fine, "LAO20")
+        found = matched(radiograph, 10.0, np.array([5.0, 6.0, 7.0]))
+        factor = 3 if distance is None else 4  # a voxel of 10 mm is 12.5 mm wide on a detector at 1.25 of the distance
+        assert found.projection.spacing == (3.0 * factor, 3.0 * factor)
+        exact = phantom.line_integrals(found.projection)
+        inside = (slice(None, -1), slice(None, -1))  # the last blocks repeat the edge
+        assert np.abs(found.line_integrals - exact)[inside].mean() < 0.02 * exact.mean()
+
+    def test_coarse_pixels_stay_as_they_are(self):
+        radiograph = Radiograph(np.ones((8, 8), np.float32), view_projection("AP", (0, 0, 0), (8, 8), 8.0, None), "AP")
+        assert matched(radiograph, 10.0, np.zeros(3)) is radiograph
+
+    def test_detail_keeps_the_fitted_gain_and_offset(self):
+        grid = Grid.centred((0, 0, 0), 16, 20.0)
+        volume = Volume(np.full(grid.shape, 0.01, np.float32), grid, "1/mm")
+        projection = view_projection("AP", (0, 0, 0), (64, 64), 5.0, 1500.0)
+        truth = reproject(volume, [Radiograph(np.zeros((64, 64), np.float32), projection)])[0]
+        picture = Radiograph((truth + 0.3) / 2.5, projection, "AP", calibrated=False)
+        small = coarse([picture], grid)[0]
+        used = Radiograph(np.maximum(2.5 * small.line_integrals - 0.3, 0), small.projection, "AP", calibrated=False)
+        found = Reconstruction(volume, volume, None, [used], [used.line_integrals], [0.0], [0.0], "m", "0", 1.0)
+        fine = with_detail(found, [picture], 5.0).radiographs[0]
+        assert fine.projection.size == (64, 64)
+        np.testing.assert_allclose(fine.line_integrals, truth, atol=1e-4)
+
+
+@pytest.fixture
+def labelmap() -> Labelmap:
+    array = np.zeros((10, 12, 14), np.uint8)
+    array[2:8, 3:9, 4:10] = 1
+    array[4:6, 4:6, 5:7] = 3
+    grid = Grid((14, 12, 10), (2.0, 3.0, 4.0), (10.0, -20.0, 30.0))
+    return Labelmap(array, grid, {1: "body", 2: "lungs", 3: "left <hip>"})
+
+
+class TestSegmentationFile:
+    def test_simpleitk_reads_labels_and_place(self, labelmap, tmp_path):
+        write_segmentation(labelmap, tmp_path / "s.seg.nrrd")
+        image = sitk.ReadImage(str(tmp_path / "s.seg.nrrd"))
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(image), labelmap.array)
+        assert image.GetSpacing() == (2, 3, 4) and image.GetOrigin() == (10, -20, 30)
+        assert image.GetMetaData("Segment0_Extent") == "4 9 3 8 2 7"
+        assert image.GetMetaData("Segment1_Extent") == "0 -1 0 -1 0 -1"
+        assert image.GetMetaData("Segment2_LabelValue") == "3"
+
+    def test_slicer_reads_names_and_colours(self, labelmap, tmp_path):
+        slicer = pytest.importorskip("slicer", reason="needs slicer-core")
+        from XRayTo3DSlicer import headless, nodes
+
+        headless.start()
+        write_segmentation(labelmap, tmp_path / "s.seg.nrrd")
+        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+        storage = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationStorageNode")
+        storage.SetFileName(str(tmp_path / "s.seg.nrrd"))
+        try:
+            assert storage.ReadData(node)
+            segments = [node.GetSegmentation().GetNthSegment(i) for i in range(3)]
+            assert [s.GetName() for s in segments] == ["body", "lungs", "left <hip>"]
+            np.testing.assert_allclose(segments[0].GetColor(), (0.502, 0.682, 0.502), atol=1e-3)
+            found = nodes.segmentation_from_node(node)
+            assert found.names == labelmap.names
+            np.testing.assert_array_equal(found.array, labelmap.array)
+            assert found.grid.same_as(labelmap.grid)
+        finally:
+            slicer.mrmlScene.RemoveNode(storage)
+            slicer.mrmlScene.RemoveNode(node)
+
+
+class TestRendering:
+    @pytest.fixture(scope="class")
+    def ball(self):
+        grid = Grid.centred((0, 0, 0), 24, 5.0)
+        z, y, x = np.indices(grid.shape) - 11.5
+        return lambda shift, name: extract_surface((x - shift) ** 2 + y**2 + z**2 < 36, grid, name)
+
+    def test_a_ball_is_a_disc(self, ball):
+        picture = rendering.render([[ball(0, "bone")]], side=100)
+        assert picture.shape == (100, 100, 3) and picture.min() >= 0 and picture.max() <= 1
+        seen = np.abs(picture - rendering._BACKGROUND).max(axis=2) > 0.05
+        radius = np.sqrt(seen.sum() / np.pi)
+        rows, columns = np.nonzero(seen)
+        assert radius == pytest.approx(47, abs=1.5)  # 94 % of the panel
+        assert abs(rows.mean() - 49.5) < 1 and abs(columns.mean() - 49.5) < 1
+        assert seen[50].sum() == columns.max() - columns.min() + 1  # no holes
+
+    def test_left_is_right_in_the_picture_and_the_front_covers_the_back(self, ball):
+        both = rendering.render([[ball(-5, "bone"), ball(5, "lungs")], []], side=80)
+        assert both.shape == (80, 160, 3)
+        alone = rendering.render([[ball(-5, "bone"), ball(5, "lungs")]], side=80)
+        seen = np.abs(alone - rendering._BACKGROUND).max(axis=2) > 0.05
+        blue_share = alone[..., 2] / alone.sum(axis=2)
+        columns = np.arange(80)
+        bone = seen & (blue_share < 0.24)
+        assert columns @ bone.sum(axis=0) / bone.sum() < 40  # the patient's right is on the viewer's left
+        np.testing.assert_allclose(both[:, 80:], np.broadcast_to(rendering._BACKGROUND, (80, 80, 3)))
+
+
+class TestReport:
+    def test_best_is_marked_by_its_direction(self):
+        rows = [["a", "1.0", "5", "2", "3"], ["b", "n/a", "4", "2", "9"]]
+        table = Table(["", "up", "down", "same", "plain"], rows, [0, 1, -1, 1])
+        assert [table.best(c) for c in range(5)] == [None, None, 1, None, None]
+
+    def test_tables_of_figures(self):
+        figures = {"psnr": 20.0, "psnr_x2ct": 24.29, "ssim": float("nan"), "hu_mae_body": 99.6}
+        assert figure_table([("ours", figures)], "").rows == [["ours", "20.00", "24.29", "n/a", "100"]]
+        structures = {"structures": {"bone": {"dice": 0.5, "hd95_mm": 7.25, "volume_ml": 1, "volume_ml_ct": 2}}}
+        found = structure_table([("none", figures), ("ours", structures)], "")
+        assert found.heads == ["", "Dice, bone", "HD95, bone, mm"] and found.rows == [["ours", "0.500", "7.2"]]
+        assert form(float("nan"), ".1f") == "n/a"
+
+    def test_text_from_outside_is_escaped(self, tmp_path):
+        section = Section("<b>", ["a & b"], b"\x89PNG", "alt", [Table(["<i>"], [["<u>"]])])
+        write_report(tmp_path / "r.html", "T<", "lead", [("CT", "<script>")], ["<note>"], [section])
+        page = (tmp_path / "r.html").read_text()
+        assert not re.search(r"<(b|i|u|note|script)>", page) and "&lt;script&gt;" in page
+        assert "data:image/png;base64,iVBORw" in page
