@@ -115,7 +115,7 @@ def _phantom(progress: Progress, reason: str) -> tuple[Volume, str]:
 
     progress(0.0, "computing the phantom")
     grid = Grid.centred((0, 0, 0), (184, 128, 156), 2.0)
-    volume = thorax_phantom().volume(grid, supersample=2)
+    volume = thorax_phantom().volume(grid, supersample=1)  # eight times as fast, and fine enough at 2 mm
     progress(1.0, "phantom ready")
     sentence = f"Anatomical phantom of a thorax, not a real CT ({reason})."
     return Volume(np.rint(volume.array).astype(np.int16), grid), sentence

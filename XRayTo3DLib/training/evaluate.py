@@ -42,12 +42,12 @@ SETTINGS: dict[str, tuple[tuple[str, ...], float | None]] = {
 METHODS = ("ours", "ours_fused", "mean", "nearest", "oracle")
 FIGURES = ("psnr", "psnr_x2ct", "ssim", "hu_mae_body", "reprojection", "seconds")
 PROTOCOL = (
-    "64^3 voxels of 4 mm; the grid's top slice is the scan's top slice, its centre in x and y that of the body's bounding box over "
-    "the top 180 mm; linear interpolation, air outside the scan. X-rays: line integrals of this volume, parallel beams on 64 x 64 "
-    "pixels of 4 mm, cone beams from 1200 mm on 80 x 80 pixels of 5 mm at 1500 mm. Error on HU + 1024 clipped to [0, 2500] over "
-    "the whole grid; PSNR with peak 2500, the mean over cases of each case's PSNR; psnr_x2ct with peak 4095; SSIM with data range 2500 "
-    "(scikit-image, defaults, 3D); hu_mae_body in HU where the truth is above -300 HU; reprojection is the mean absolute error of "
-    "the line integrals over the mean measured one, the worst view."
+    "64^3 voxels of 4 mm; the grid's top slice is the scan's top slice, its centre in x and y that of the body's bounding "
+    "box over the top 180 mm; linear interpolation, air outside the scan. X-rays: line integrals of this volume, parallel "
+    "beams on 64 x 64 pixels of 4 mm, cone beams from 1200 mm on 80 x 80 pixels of 5 mm at 1500 mm. Error on HU + 1024 "
+    "clipped to [0, 2500] over the whole grid; PSNR with peak 2500, the mean over cases of each case's PSNR; psnr_x2ct with "
+    "peak 4095; SSIM with data range 2500 (scikit-image, defaults, 3D); hu_mae_body in HU where the truth is above -300 HU; "
+    "reprojection is the mean absolute error of the line integrals over the mean measured one, the worst view."
 )
 
 

@@ -69,6 +69,7 @@ def fake(monkeypatch, ct):
             errors_before=[0.5, 0.375],
             model_name="a model",
             model_sha256=SHA256,
+            model_seconds=0.5,
             seconds=1.0,
             notes=["a note"],
         )
@@ -361,7 +362,7 @@ def test_segments_and_surfaces_join_the_folder(logic, views, fake, ct):
 
 def test_segmenting_what_has_no_body_adds_nothing(logic, scene, state, ct):
     array = np.full(ct.grid.shape, -1000, np.int16)
-    array[0, 0, 0] = 2000
+    array[0, 0, 0] = -500
     node = nodes.volume_to_node(Volume(array, ct.grid), "Air")
     before = state()
     with pytest.raises(InputError):
