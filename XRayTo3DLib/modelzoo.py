@@ -26,7 +26,7 @@ from XRayTo3DLib.files import user_folder, writing
 #: Name of the model that reconstruction uses when none is named.
 DEFAULT_MODEL = "biplanar"
 _SCHEMA = Path(__file__).with_name("model_card.schema.json")
-_CHECKSUMS = "SHA256SUMS"
+CHECKSUMS = "SHA256SUMS"
 
 
 @dataclass(frozen=True)
@@ -146,14 +146,14 @@ def verify_model(model: ModelFile) -> None:
     if not model.bundled:
         return
     listed = {}
-    sums = model.path.with_name(_CHECKSUMS)
+    sums = model.path.with_name(CHECKSUMS)
     if sums.is_file():
         for line in sums.read_text(encoding="utf-8").splitlines():
             digest, _, name = line.partition("  ")
             listed[name.strip()] = digest
     if listed.get(model.path.name) != model.sha256:
         raise InputError(
-            f"The bundled model {model.path} is not the file it was released as (its SHA-256 differs from {_CHECKSUMS}): "
+            f"The bundled model {model.path} is not the file it was released as (its SHA-256 differs from {CHECKSUMS}): "
             "restore it from the repository."
         )
 

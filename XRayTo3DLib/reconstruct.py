@@ -23,6 +23,10 @@ from XRayTo3DLib.views import DEFAULT_SOURCE_TO_DETECTOR, DEFAULT_SOURCE_TO_ISOC
 
 DEFAULT_SIZE = 64
 DEFAULT_SPACING = 4.0
+#: The largest voxels that the bundled model was trained on, in mm.
+_LARGEST_SPACING = 6.4
+#: Share of a picture's maximum above which a pixel is in the body's shadow.
+_SHADOW = 0.05
 #: Rounds of fitting gain and offset of uncalibrated radiographs.
 _CALIBRATION_ROUNDS = 3
 
@@ -81,6 +85,25 @@ def default_grid(
     return Grid.centred(common_centre(projections), size, spacing)
 
 
+def covering_spacing(radiographs: Sequence[Radiograph]) -> float:
+    """The voxel size in mm with which 64 voxels hold the body's shadow in every calibrated view: 4 to 6.4 mm."""
+    centre = common_centre([r.projection for r in radiographs])
+    reach = 0.0
+    for radiograph in radiographs:
+        projection, values = radiograph.projection, radiograph.line_integrals
+        rows, columns = np.nonzero(values > _SHADOW * values.max())
+        if not radiograph.calibrated or not len(rows):
+            continue
+        column, row = projection.project(centre[None])[0]
+        shrink = 1.0
+        if projection.source is not None:
+            shrink = float(abs(projection.normal @ (centre - projection.source))) / float(projection.source_to_detector or 1)
+        half_width = (np.abs(columns - column).max() + 0.5) * projection.spacing[1]
+        half_height = (np.abs(rows - row).max() + 0.5) * projection.spacing[0]
+        reach = max(reach, shrink * max(half_width, half_height))
+    return float(np.clip(2 * reach / DEFAULT_SIZE, DEFAULT_SPACING, _LARGEST_SPACING))
+
+
 def reconstruct(
     radiographs: Sequence[Radiograph],
     model: str | Path | LoadedModel | None = None,
@@ -94,7 +117,8 @@ def reconstruct(
     """A volume from one or more radiographs.
 
     - ``model``: a name, a path or a loaded model of the task ``volume``; the bundled one by default;
-    - ``grid``: where to reconstruct (its sizes are padded to what the model needs, and cut back);
+    - ``grid``: where to reconstruct (its sizes are padded to what the model needs, and cut back); by default 64^3 voxels around the
+      views' common centre, of 4 mm, or of up to 6.4 mm where the body's shadow needs more room;
     - ``fuse_views``, ``beta``: correct the result until it re-projects, see :mod:`XRayTo3DLib.fusion`;
     - ``check_views``: refuse calibrated views whose pictures contradict their names;
     - ``ask``: whether to trust a model from elsewhere, see :func:`XRayTo3DLib.modelzoo.load_model`.
@@ -107,7 +131,7 @@ def reconstruct(
     check_distinct(radiographs)
     loaded = model if isinstance(model, LoadedModel) else load_model(model, "volume", ask)
     _check_count(loaded, len(radiographs))
-    grid = grid or default_grid([r.projection for r in radiographs])
+    grid = grid or default_grid([r.projection for r in radiographs], spacing=covering_spacing(radiographs))
     for radiograph in radiographs:
         check_overlap(grid, radiograph.projection, radiograph.name or "a view")
     progress(0.05, f"model {loaded.file.name}")
@@ -214,18 +238,24 @@ def _predict(model: LoadedModel, radiographs: Sequence[Radiograph], grid: Grid) 
     padded = Grid(size, grid.spacing, grid.origin, grid.direction)  # type: ignore[arg-type]
     virtual = [virtual_detector.virtual_projection(r.projection, padded) for r in radiographs]
     images = [virtual_detector.to_virtual(r.line_integrals, r.projection, padded) for r in radiographs]
-    output = run_volume_model(
-        model,
-        np.stack(images) / virtual_detector.scale(padded),
-        np.stack([virtual_detector.matrix(p, padded) for p in virtual]),
-        np.stack([virtual_detector.beam(p, padded) for p in virtual]),
-        padded.affine,
-        padded.shape,
+    seen = np.stack(images) / virtual_detector.scale(padded)
+    matrices = np.stack([virtual_detector.matrix(p, padded) for p in virtual])
+    beams = np.stack([virtual_detector.beam(p, padded) for p in virtual])
+    # The mirrored patient under mirrored beams is as likely a patient: the mean of both answers is better than either.
+    output = 0.5 * (
+        _run(model, seen, matrices, beams, padded)
+        + _run(model, seen[:, :, ::-1], *virtual_detector.mirrored(matrices, beams, padded, seen.shape[2]), padded)[..., ::-1]
     )
-    if output.ndim != 4 or output.shape[1:] != padded.shape or not np.isfinite(output).all():
-        raise InputError(f"The model {model.file.name} gave a result of the wrong shape or not finite: use another model.")
     cut = MU_WATER * output[:, : grid.shape[0], : grid.shape[1], : grid.shape[2]]
     return np.ascontiguousarray(cut[0]), np.ascontiguousarray(cut[1]) if len(cut) > 1 else None
+
+
+def _run(model: LoadedModel, images: np.ndarray, matrices: np.ndarray, beams: np.ndarray, grid: Grid) -> np.ndarray:
+    """The model's output (channels, z, y, x), checked."""
+    output = run_volume_model(model, np.ascontiguousarray(images), matrices, beams, grid.affine, grid.shape)
+    if output.ndim != 4 or output.shape[1:] != grid.shape or not np.isfinite(output).all():
+        raise InputError(f"The model {model.file.name} gave a result of the wrong shape or not finite: use another model.")
+    return output
 
 
 def _calibrate(

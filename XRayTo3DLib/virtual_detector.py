@@ -87,6 +87,20 @@ def beam(virtual: Projection, grid: Grid) -> np.ndarray:
     return np.append(np.linalg.inv(grid.direction) @ axis, width)
 
 
+def mirrored(matrices: np.ndarray, beams: np.ndarray, grid: Grid, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Matrices and beams of the same views of the patient mirrored along the grid's x axis, whose pictures mirror in columns.
+
+    ``matrices`` (V, 4, 4), ``beams`` (V, 4), ``width`` of the virtual pictures in pixels.
+    """
+    axis = grid.direction[:, 0] / np.linalg.norm(grid.direction[:, 0])
+    reflection = np.eye(4)
+    reflection[:3, :3] -= 2 * np.outer(axis, axis)
+    reflection[:3, 3] = 2 * (axis @ grid.centre) * axis
+    turned = matrices @ reflection
+    turned[:, 0] = (width - 1) * turned[:, 3] - turned[:, 0]
+    return turned, beams * np.array([-1.0, 1.0, 1.0, 1.0])
+
+
 def scale(grid: Grid) -> float:
     """The line integral of 32 voxels of water: radiographs are divided by it before the network sees them."""
     return 32 * voxel_size(grid) * MU_WATER

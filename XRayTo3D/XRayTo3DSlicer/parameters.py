@@ -72,7 +72,7 @@ class PanelParameters:
     # Reconstruction. The model is the path of its file, or empty for the bundled one.
     model: str = ""
     fuse: bool = True
-    beta: Annotated[float, WithinRange(0, 2)] = 1.0
+    beta: Annotated[float, WithinRange(0, 2)] = 0.5
     checkViews: bool = True
 
     # Results

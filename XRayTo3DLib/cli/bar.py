@@ -24,7 +24,6 @@ def bar(title: str) -> Iterator[Progress]:
         yield progress
         shown.set_postfix_str("", refresh=False)
         shown.update(1.0 - shown.n)
-        shown.refresh()
     except BaseException:
         shown.leave = False
         raise

@@ -44,7 +44,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--setting", action="append", metavar="NAME", help="one of the settings above (default: all); may be repeated"
     )
     parser.add_argument("--limit", type=count, metavar="N", help="only the first N cases")
-    parser.add_argument("--beta", type=at_least_zero, metavar="X", help="fusion weights mu to the power X (default 1)")
+    parser.add_argument("--beta", type=at_least_zero, metavar="X", help="fusion weights mu to the power X (default 0.5)")
     parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="receives evaluation.json and evaluation.md")
     parser.add_argument("--threads", type=count, metavar="N", help="processor threads (default: all)")
     parser.set_defaults(run=run)

@@ -92,7 +92,7 @@ def read_matrix(path: str | Path) -> np.ndarray:
             numbers = np.array([line for line in lines if line], dtype=np.float64)
     except (ValueError, KeyError, TypeError):
         numbers = np.zeros(0)
-    if numbers.size == 12 and numbers.ndim == 1:
+    if numbers.shape == (1, 12):
         numbers = numbers.reshape(3, 4)
     if numbers.shape != (3, 4):
         raise InputError(

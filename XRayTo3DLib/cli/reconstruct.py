@@ -103,7 +103,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     result.add_argument("--refine", type=positive, metavar="MM", help="then fuse again on voxels of this size in mm")
     result.add_argument("--no-fusion", action="store_true", help="leave the model's volume as it is")
-    result.add_argument("--beta", type=at_least_zero, metavar="X", help="fusion weights mu to the power X (default 1)")
+    result.add_argument("--beta", type=at_least_zero, metavar="X", help="fusion weights mu to the power X (default 0.5)")
     result.add_argument("--no-view-check", action="store_true", help="accept views that look exchanged")
     result.add_argument(
         "--truth", type=Path, metavar="CT", help="the CT the X-rays belong to, in HU, same coordinates: compare with it"

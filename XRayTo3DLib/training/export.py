@@ -1,15 +1,25 @@
-"""From a checkpoint to a bundled model: the averaged weights, scripted, in half precision, with the card inside."""
+"""From a checkpoint to a model file: the averaged weights, scripted, in half precision, with the card inside.
+
+``xrayto3d train --export`` writes a model without figures. Once it was measured, a bundled model is written with them:
+``python -m XRayTo3DLib.training.export RECIPE RUN FILE --figures "DATA, SPLIT=evaluation.json" [...] --commit HASH``, which also
+renews the list of checksums beside it.
+"""
 
 from __future__ import annotations
 
+import argparse
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.modelzoo import save_model
+from XRayTo3DLib.files import writing
+from XRayTo3DLib.modelzoo import CHECKSUMS, describe_model, save_model
 from XRayTo3DLib.training.fit import build
+from XRayTo3DLib.training.recipes import load_recipe
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -91,3 +101,31 @@ def export(
     parameters = sum(p.numel() for p in network.parameters())
     save_model(network, card_of(recipe, int(state["step"]), parameters, metrics or [], commit), path)
     return path
+
+
+def list_checksums(folder: Path) -> None:
+    """Write the SHA-256 of every model in ``folder`` beside them."""
+    lines = [f"{describe_model(path).sha256}  {path.name}\n" for path in sorted(folder.glob("*.pt"))]
+    with writing(folder / CHECKSUMS) as temporary:
+        temporary.write_text("".join(lines), encoding="utf-8")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe")
+    parser.add_argument("run", type=Path, help="the folder with checkpoint.pt")
+    parser.add_argument("file", type=Path, help="the .pt to write")
+    parser.add_argument("--figures", action="append", default=[], metavar="DATA, SPLIT=JSON", help="results of xrayto3d evaluate")
+    parser.add_argument("--commit", default="", help="of the code that trained it")
+    arguments = parser.parse_args(argv)
+    rows: list[dict[str, Any]] = []
+    for entry in arguments.figures:
+        told, _, path = entry.rpartition("=")
+        data, _, split = told.rpartition(",")
+        rows += metric_rows(json.loads(Path(path).read_text(encoding="utf-8")), data.strip(), split.strip())
+    export(load_recipe(arguments.recipe), arguments.run, arguments.file, rows, arguments.commit)
+    list_checksums(arguments.file.parent)
+
+
+if __name__ == "__main__":
+    main()

@@ -17,7 +17,7 @@ from XRayTo3DLib.images import MU_WATER, Volume, resample, to_hu
 from XRayTo3DLib.modelzoo import load_model, save_model
 from XRayTo3DLib.protocol import protocol_grid
 from XRayTo3DLib.radiographs import Radiograph
-from XRayTo3DLib.reconstruct import common_centre, default_grid, reconstruct, refine
+from XRayTo3DLib.reconstruct import common_centre, covering_spacing, default_grid, reconstruct, refine
 from XRayTo3DLib.views import view_projection
 
 
@@ -77,6 +77,15 @@ def test_the_default_grid_is_64_voxels_of_4_mm_where_the_beams_meet():
     grid = default_grid(views)
     assert grid.size == (64, 64, 64) and grid.spacing == (4.0, 4.0, 4.0)
     np.testing.assert_allclose(grid.centre, [10, 20, 30], atol=1e-6)
+
+
+def test_the_default_voxels_grow_until_the_body_fits(phantom_volume, radiographs):
+    """The phantom is 340 mm wide and 304 mm long: 64 voxels of 4 mm hold 256 mm."""
+    # Two shadow pixels of 6.4 mm at the isocentre are what the thin edges may lose.
+    assert 327 / 64 < covering_spacing(radiographs) < 353 / 64
+    small = Volume(phantom_volume.array, Grid(phantom_volume.grid.size, (1.0, 1.0, 1.0), (-47.0, -35.0, -39.0)))
+    views = [view_projection(v, (0, 0, 0), (200, 200), 1.0, 1500.0) for v in ("AP", "LAT")]
+    assert covering_spacing(render_drr(small, views, ["AP", "LAT"])) == 4.0
 
 
 def test_no_view_the_same_view_and_the_same_picture_are_refused(barrel, radiographs):

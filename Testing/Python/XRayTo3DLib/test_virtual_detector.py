@@ -10,6 +10,7 @@ import pytest
 from XRayTo3DLib import virtual_detector
 from XRayTo3DLib.drr import render_drr
 from XRayTo3DLib.geometry import Grid
+from XRayTo3DLib.images import resample
 from XRayTo3DLib.views import view_projection
 
 GRID = Grid.centred((0, 0, 0), (48, 32, 48), 8.0)
@@ -61,3 +62,21 @@ def test_beam_names_the_axis_in_the_grids_own_frame(turn):
     told = virtual_detector.beam(virtual_detector.virtual_projection(projection, turned), turned)
     np.testing.assert_allclose(told[:3], [0, 1, 0], atol=1e-9)
     assert told[3] == pytest.approx(48 * 8.0 / 800.0)
+
+
+@pytest.mark.parametrize(("view", "distance"), [("LAT+10", None), ("LAO30CRAN10", 1000.0)])
+def test_mirrored_views_are_the_views_of_the_mirrored_patient(phantom_volume, turn, view, distance):
+    """What the library would compute for the mirrored beam is what ``mirrored`` says."""
+    projection = view_projection(view, GRID.centre, (8, 8), 4.0, distance)
+    flip = np.diag([-1.0, 1.0, 1.0])
+    opposite = view_projection(flip @ projection.beam_direction, GRID.centre, (8, 8), 4.0, distance)
+    virtual, other = (virtual_detector.virtual_projection(p, GRID) for p in (projection, opposite))
+    matrices, beams = virtual_detector.mirrored(
+        virtual_detector.matrix(virtual, GRID)[None], virtual_detector.beam(virtual, GRID)[None], GRID, virtual.size[1]
+    )
+    np.testing.assert_allclose(matrices[0], virtual_detector.matrix(other, GRID), atol=1e-9)
+    np.testing.assert_allclose(beams[0], virtual_detector.beam(other, GRID), atol=1e-12)
+    flipped = Grid(GRID.size, GRID.spacing, GRID.origin)
+    mirror = type(phantom_volume)(resample(phantom_volume, flipped).array[:, :, ::-1].copy(), flipped)
+    straight = render_drr(resample(phantom_volume, flipped), [virtual])[0].line_integrals
+    np.testing.assert_allclose(render_drr(mirror, [other])[0].line_integrals[:, ::-1], straight, atol=1e-4)

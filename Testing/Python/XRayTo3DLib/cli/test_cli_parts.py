@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -97,9 +98,17 @@ class TestDetail:
         found = matched(radiograph, 10.0, np.array([5.0, 6.0, 7.0]))
         factor = 3 if distance is None else 4  # a voxel of 10 mm is 12.5 mm wide on a detector at 1.25 of the distance
         assert found.projection.spacing == (3.0 * factor, 3.0 * factor)
-        exact = phantom.line_integrals(found.projection)
         inside = (slice(None, -1), slice(None, -1))  # the last blocks repeat the edge
-        assert np.abs(found.line_integrals - exact)[inside].mean() < 0.02 * exact.mean()
+
+        def error(projection):
+            exact = phantom.line_integrals(projection)
+            return np.abs(found.line_integrals - exact)[inside].mean() / exact.mean()
+
+        own = found.projection
+        assert error(own) < 0.04
+        # A fine pixel off is seen.
+        for direction in (own.row_direction, own.column_direction):
+            assert error(own) < min(error(replace(own, origin=own.origin + s * 3 * direction)) for s in (-1, 1))
 
     def test_coarse_pixels_stay_as_they_are(self):
         radiograph = Radiograph(np.ones((8, 8), np.float32), view_projection("AP", (0, 0, 0), (8, 8), 8.0, None), "AP")
@@ -113,7 +122,7 @@ class TestDetail:
         picture = Radiograph((truth + 0.3) / 2.5, projection, "AP", calibrated=False)
         small = coarse([picture], grid)[0]
         used = Radiograph(np.maximum(2.5 * small.line_integrals - 0.3, 0), small.projection, "AP", calibrated=False)
-        found = Reconstruction(volume, volume, None, [used], [used.line_integrals], [0.0], [0.0], "m", "0", 1.0)
+        found = Reconstruction(volume, volume, None, [used], [used.line_integrals], [0.0], [0.0], "m", "0", 1.0, 1.0)
         fine = with_detail(found, [picture], 5.0).radiographs[0]
         assert fine.projection.size == (64, 64)
         np.testing.assert_allclose(fine.line_integrals, truth, atol=1e-4)
@@ -134,8 +143,7 @@ class TestSegmentationFile:
         image = sitk.ReadImage(str(tmp_path / "s.seg.nrrd"))
         np.testing.assert_array_equal(sitk.GetArrayFromImage(image), labelmap.array)
         assert image.GetSpacing() == (2, 3, 4) and image.GetOrigin() == (10, -20, 30)
-        assert image.GetMetaData("Segment0_Extent") == "4 9 3 8 2 7"
-        assert image.GetMetaData("Segment1_Extent") == "0 -1 0 -1 0 -1"
+        assert image.GetMetaData("Segment0_Extent") == "0 13 0 11 0 9"
         assert image.GetMetaData("Segment2_LabelValue") == "3"
 
     def test_slicer_reads_names_and_colours(self, labelmap, tmp_path):
@@ -161,13 +169,15 @@ class TestSegmentationFile:
             slicer.mrmlScene.RemoveNode(node)
 
 
-class TestRendering:
-    @pytest.fixture(scope="class")
-    def ball(self):
-        grid = Grid.centred((0, 0, 0), 24, 5.0)
-        z, y, x = np.indices(grid.shape) - 11.5
-        return lambda shift, name: extract_surface((x - shift) ** 2 + y**2 + z**2 < 36, grid, name)
+@pytest.fixture
+def ball():
+    """Makes the surface of a ball with a radius of 30 mm, moved along x by some voxels of 5 mm."""
+    grid = Grid.centred((0, 0, 0), 24, 5.0)
+    z, y, x = np.indices(grid.shape) - 11.5
+    return lambda shift, name: extract_surface((x - shift) ** 2 + y**2 + z**2 < 36, grid, name)
 
+
+class TestRendering:
     def test_a_ball_is_a_disc(self, ball):
         picture = rendering.render([[ball(0, "bone")]], side=100)
         assert picture.shape == (100, 100, 3) and picture.min() >= 0 and picture.max() <= 1
@@ -185,7 +195,7 @@ class TestRendering:
         seen = np.abs(alone - rendering._BACKGROUND).max(axis=2) > 0.05
         blue_share = alone[..., 2] / alone.sum(axis=2)
         columns = np.arange(80)
-        bone = seen & (blue_share < 0.24)
+        bone = seen & (blue_share < 0.265)
         assert columns @ bone.sum(axis=0) / bone.sum() < 40  # the patient's right is on the viewer's left
         np.testing.assert_allclose(both[:, 80:], np.broadcast_to(rendering._BACKGROUND, (80, 80, 3)))
 
