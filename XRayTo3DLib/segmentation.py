@@ -151,7 +151,13 @@ def _holes(tissue: np.ndarray, body: np.ndarray, array: np.ndarray, spacing: np.
     sizes = np.bincount(air.ravel(), minlength=count + 1)
     means = np.bincount(air.ravel(), array.ravel(), count + 1) / np.maximum(sizes, 1)
     lung = (means > OUTSIDE_HU) & (sizes * spacing.prod() / spacing[axial] >= _MIN_SIDE_LUNG_MM2)
-    inside &= ~at_side | lung
+    # A reconstruction fades into the air around the body; what reaches a corner of the slice is that air, not a cut lung.
+    corners = np.zeros(count + 1, dtype=bool)
+    first, second = (a for a in range(3) if a != axial)
+    for end in (0, -1):
+        for other in (0, -1):
+            corners[np.take(np.take(holes, other, axis=second), end, axis=first)] = True
+    inside &= ~at_side | (lung & ~corners)
     inside[0] = False  # number 0 is the tissue itself
     return inside[holes]
 
