@@ -15,7 +15,7 @@ import SimpleITK
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Folders whose files are packaged, by the folder of the CMakeLists.txt that lists them.
-PACKAGED = {".": ("XRayTo3DLib", "Resources/Models", "Resources/Regions"), "XRayTo3D": ("XRayTo3D",)}
+PACKAGED = {".": ("XRayTo3DLib", "Resources/Baselines", "Resources/Models", "Resources/Regions"), "XRayTo3D": ("XRayTo3D",)}
 #: The Extensions Index refuses a repository of 100 MB, history included; the models have 30 MB.
 LARGEST_FILE, ALL_MODELS, ALL_FILES = 15e6, 30e6, 60e6
 RAW = "https://raw.githubusercontent.com/XRayTo3D/SlicerXRayTo3D/main/"

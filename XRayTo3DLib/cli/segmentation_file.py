@@ -56,7 +56,6 @@ def write_segmentation(labelmap: Labelmap, path: Path) -> None:
         sitk.WriteImage(image, str(temporary), useCompression=True)
 
 
-
 def _reference(grid: Grid) -> str:
     """Slicer's text for a grid: the 4x4 matrix from voxel index to RAS mm and the first and last voxel along x, y, z."""
     matrix = np.diag([-1.0, -1.0, 1.0, 1.0]) @ grid.affine

@@ -36,6 +36,7 @@ def case(scene, ct):
         errors_before=[0.3, 0.4],
         model_name="a model; with = signs: and, commas",
         model_sha256="cd" * 32,
+        model_seconds=0.5,
         seconds=2.0,
         notes=['AP: "quoted" & <marked>; 2 % outside'],
     )
