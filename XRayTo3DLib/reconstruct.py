@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from XRayTo3DLib import virtual_detector
+from XRayTo3DLib.detail import coarse, with_detail
 from XRayTo3DLib.drr import check_overlap
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.fusion import BETA, fuse, reproject
@@ -38,7 +39,8 @@ class Reconstruction:
     - ``volume``: attenuation in 1/mm after fusion (or before, when fusion was off); ``before_fusion``: the model's own;
     - ``deviation``: the model's standard deviation in 1/mm on the same grid, ``None`` for a model that has none: high where two
       X-rays leave the answer to the model;
-    - ``radiographs``: as used (uncalibrated ones with the gain and offset that were fitted);
+    - ``radiographs``: as used, their pixels averaged to the voxels' size where they are finer (uncalibrated ones with the gain
+      and offset that were fitted);
     - ``reprojections``: line integrals of ``volume`` on each radiograph's detector;
     - ``errors``, ``errors_before``: mean absolute re-projection error over the mean measured line integral, a view each;
     - ``notes``: what the user must be told.
@@ -135,7 +137,7 @@ def reconstruct(
     for radiograph in radiographs:
         check_overlap(grid, radiograph.projection, radiograph.name or "a view")
     progress(0.05, f"model {loaded.file.name}")
-    used, notes = list(radiographs), _notes(radiographs, grid)
+    used, notes = coarse(radiographs, grid), _notes(radiographs, grid)
     if all(r.calibrated for r in used):
         mu, deviation = _predict(loaded, used, grid)
     else:
@@ -172,14 +174,24 @@ def reconstruct(
     )
 
 
-def refine(reconstruction: Reconstruction, spacing: float, beta: float = BETA, progress: Progress = silent) -> Reconstruction:
-    """The reconstruction on a finer grid (``spacing`` mm): interpolated, then fused again with the radiographs' full detail."""
-    coarse = reconstruction.volume.grid
-    ratio = np.array(coarse.spacing) / spacing
-    size = tuple(max(1, round(n * r)) for n, r in zip(coarse.size, ratio, strict=True))
+def refine(
+    reconstruction: Reconstruction,
+    radiographs: Sequence[Radiograph],
+    spacing: float,
+    beta: float = BETA,
+    progress: Progress = silent,
+) -> Reconstruction:
+    """The reconstruction on a finer grid (``spacing`` mm): interpolated, then fused again with more of the radiographs' detail.
+
+    ``radiographs`` are those that were reconstructed, at their own resolution and in the same order.
+    """
+    reconstruction = with_detail(reconstruction, radiographs, spacing)
+    whole = reconstruction.volume.grid
+    ratio = np.array(whole.spacing) / spacing
+    size = tuple(max(1, round(n * r)) for n, r in zip(whole.size, ratio, strict=True))
     # The outer faces of both grids coincide.
-    first = np.append(0.5 / ratio - 0.5, 1.0)
-    grid = Grid(size, tuple(np.array(coarse.spacing) * coarse.size / size), tuple((coarse.affine @ first)[:3]), coarse.direction)  # type: ignore[arg-type]
+    first = np.append(0.5 * np.array(whole.size) / size - 0.5, 1.0)
+    grid = Grid(size, tuple(np.array(whole.spacing) * whole.size / size), tuple((whole.affine @ first)[:3]), whole.direction)  # type: ignore[arg-type]
     fused = fuse(_spread(reconstruction.volume, grid), reconstruction.radiographs, beta, iterations=20, progress=progress)
     pictures = reproject(fused.volume, reconstruction.radiographs)
     errors = [reprojection_error(r.line_integrals, p) for r, p in zip(reconstruction.radiographs, pictures, strict=True)]

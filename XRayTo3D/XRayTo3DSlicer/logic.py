@@ -176,7 +176,7 @@ class Logic:
         same with the peak 4095; ``hu_mae_body`` in HU where the CT is above -300 HU; for each of body (all inside the
         skin), lungs and bone ``dice``, ``hd95_mm``, ``volume_ml`` and ``volume_ml_ct``. What is not defined is NaN.
         """
-        from XRayTo3DLib import metrics
+        from XRayTo3DLib import comparison, metrics
         from XRayTo3DLib.segmentation import segment_ct
 
         estimate, ct = _ct(reconstructionNode), _ct(ctNode)
@@ -186,26 +186,11 @@ class Logic:
                 f"{reconstructionNode.GetName()} and {ctNode.GetName()} do not overlap in space: compare with the CT "
                 "that the radiographs were made from, or register both first."
             )
-        ranges = metrics.hu_range(truth.array), metrics.hu_range(estimate.array)
-        labels = segment_ct(truth), segment_ct(estimate)
-        structures = {}
-        for structure in labels[0].names.values():
-            wanted, found = (x.array > 0 if structure == "body" else x.mask(structure) for x in labels)
-            structures[structure] = {
-                "dice": metrics.dice(wanted, found),
-                "hd95_mm": metrics.hd95_mm(wanted, found, estimate.grid),
-                "volume_ml": metrics.volume_ml(found, estimate.grid),
-                "volume_ml_ct": metrics.volume_ml(wanted, estimate.grid),
-            }
         return {
             "reconstruction": reconstructionNode.GetName(),
             "ct": ctNode.GetName(),
-            "range": "HU + 1024 clipped to [0, 2500], peak 2500, whole grid",
-            "psnr": metrics.psnr(*ranges),
-            "psnr_x2ct": metrics.psnr_x2ct(*ranges),
-            "ssim": metrics.ssim(*ranges),
-            "hu_mae_body": metrics.hu_mae_body(truth.array, estimate.array),
-            "structures": structures,
+            "range": comparison.RANGE,
+            **comparison.compare(truth, estimate, segment_ct(truth), segment_ct(estimate)),
         }
 
     def showProjection(self, radiographNode: slicer.vtkMRMLScalarVolumeNode) -> list[slicer.vtkMRMLModelNode]:

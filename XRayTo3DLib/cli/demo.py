@@ -161,7 +161,7 @@ def covering_grid(ct: Volume, size: int) -> Grid:
 
 def measure(ct: Volume, answers: dict[str, Answer], progress: Progress) -> tuple[dict[str, dict[str, Any]], dict[str, Volume]]:
     """Figures of each answer and of the mean volume, and the volumes ``ct`` and ``mean`` on the answers' grid (HU)."""
-    from XRayTo3DLib.cli.comparison import compare, mean_beside, truth_on
+    from XRayTo3DLib.comparison import compare, mean_beside, truth_on
     from XRayTo3DLib.segmentation import segment_ct
 
     progress(0.0, "the CT on the grid")
@@ -188,8 +188,8 @@ def _results(
     figures: dict[str, dict[str, Any]],
     started: float,
 ) -> dict[str, Any]:
-    from XRayTo3DLib.cli.comparison import RANGE
     from XRayTo3DLib.cli.work import beam_in_words, describe, peak_memory_gb
+    from XRayTo3DLib.comparison import RANGE
 
     found = answers["AP_LAT"].found
     return {

@@ -199,8 +199,8 @@ def _grid(radiographs: list[Radiograph], args: argparse.Namespace) -> Grid:
 
 def _results(radiographs: list[Radiograph], answer: Answer, ct: Volume | None) -> tuple[dict[str, Any], Volume | None]:
     """What ``metrics.json`` holds, and the CT on the reconstruction's grid."""
-    from XRayTo3DLib.cli.comparison import RANGE, compare, mean_beside, truth_on
     from XRayTo3DLib.cli.work import beam_in_words, describe, peak_memory_gb
+    from XRayTo3DLib.comparison import RANGE, compare, mean_beside, truth_on
     from XRayTo3DLib.segmentation import segment_ct
 
     found = answer.found

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from XRayTo3DLib.cli.detail import coarse, with_detail
 from XRayTo3DLib.cli.segmentation_file import write_segmentation
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.fusion import BETA
@@ -49,7 +48,7 @@ def solve(
     """Reconstruct on ``grid``, refine to voxels of ``refine_mm`` (not without fusion), segment, extract surfaces."""
     finer = fuse_views and refine_mm is not None and refine_mm < 0.95 * min(grid.spacing)
     found = reconstruct(
-        coarse(radiographs, grid),
+        radiographs,
         model,
         grid,
         fuse_views=fuse_views,
@@ -58,7 +57,7 @@ def solve(
         progress=part(progress, 0.0, 0.5 if finer else 0.9),
     )
     if finer and refine_mm is not None:
-        found = refine(with_detail(found, radiographs, refine_mm), refine_mm, beta, part(progress, 0.5, 0.9))
+        found = refine(found, radiographs, refine_mm, beta, part(progress, 0.5, 0.9))
     told = [f"{r.name}: {note}" for r in radiographs for note in r.notes]
     found = replace(found, notes=[*told, *found.notes])
     progress(0.92, "segments")

@@ -64,9 +64,10 @@ def test_sizes_that_the_model_cannot_take_are_padded_and_cut(barrel, radiographs
 
 def test_refining_keeps_the_place_and_sharpens(barrel, radiographs):
     coarse = reconstruct(radiographs, barrel, GRID)
-    fine = refine(coarse, 6.0)
+    fine = refine(coarse, radiographs, 6.0)
     np.testing.assert_allclose(fine.volume.grid.corners, GRID.corners, atol=1e-9)
     assert fine.volume.grid.size == (64, 48, 60)
+    np.testing.assert_allclose(refine(coarse, radiographs, 11.1).volume.grid.corners, GRID.corners, atol=1e-9)
     assert max(fine.errors) < max(coarse.errors)
 
 

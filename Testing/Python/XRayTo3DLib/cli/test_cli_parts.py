@@ -12,11 +12,11 @@ import pytest
 import SimpleITK as sitk
 
 from XRayTo3DLib.cli import rendering
-from XRayTo3DLib.cli.detail import coarse, matched, with_detail
 from XRayTo3DLib.cli.options import count, detector_size, per_view, positive, read_matrix
 from XRayTo3DLib.cli.outputs import staged, write_json
 from XRayTo3DLib.cli.report import Section, Table, figure_table, form, structure_table, write_report
 from XRayTo3DLib.cli.segmentation_file import write_segmentation
+from XRayTo3DLib.detail import coarse, matched, with_detail
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.fusion import reproject
 from XRayTo3DLib.geometry import Grid
