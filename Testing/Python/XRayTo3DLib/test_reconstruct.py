@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from barrel import CARD, Barrel
 from scipy import ndimage
 
 from XRayTo3DLib import metrics
@@ -15,20 +14,10 @@ from XRayTo3DLib.drr import fit_projection, render_drr
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry import Grid
 from XRayTo3DLib.images import MU_WATER, Volume, resample, to_hu
-from XRayTo3DLib.modelzoo import load_model, save_model
 from XRayTo3DLib.protocol import protocol_grid
 from XRayTo3DLib.radiographs import Radiograph
 from XRayTo3DLib.reconstruct import common_centre, covering_spacing, default_grid, reconstruct, refine
 from XRayTo3DLib.views import view_projection
-
-
-@pytest.fixture(scope="module")
-def barrel(tmp_path_factory: pytest.TempPathFactory):
-    folder = tmp_path_factory.mktemp("barrel")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XRAYTO3D_HOME", str(folder / "home"))
-        save_model(Barrel(), CARD, folder / "barrel.pt")
-        return load_model(folder / "barrel.pt", ask=lambda m: True)
 
 
 @pytest.fixture(scope="module")

@@ -7,13 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from barrel import CARD, Barrel
 
 from XRayTo3DLib import metrics
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry import Grid
 from XRayTo3DLib.images import Volume, write_volume
-from XRayTo3DLib.modelzoo import load_model, save_model
 from XRayTo3DLib.phantom import thorax_phantom
 from XRayTo3DLib.training.evaluate import (
     FIGURES,
@@ -42,15 +40,6 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     labels = Volume((made.array > 0).astype(np.uint8), Grid.centred((0, 0, 0), made.grid.size, 6.0))
     write_volume(labels, root / "cases" / "p100.labels.nii.gz")
     return root / "cases", root / "training"
-
-
-@pytest.fixture(scope="module")
-def barrel(tmp_path_factory: pytest.TempPathFactory):
-    folder = tmp_path_factory.mktemp("barrel")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XRAYTO3D_HOME", str(folder / "home"))
-        save_model(Barrel(), CARD, folder / "barrel.pt")
-        return load_model(folder / "barrel.pt", ask=lambda m: True)
 
 
 @pytest.fixture(scope="module")
