@@ -17,6 +17,9 @@ from XRayTo3DLib.errors import InputError
 
 ArrayLike = Sequence[float] | np.ndarray
 
+#: More pixels than this along a side of a detector are a mistake in the geometry.
+LARGEST_SIDE = 16384
+
 #: Two directions count as the same view below this angle.
 SAME_VIEW_DEGREES = 5.0
 
@@ -142,6 +145,11 @@ class Projection:
             raise InputError("The detector's row and column directions are not at right angles: correct the geometry.")
         if len(self.size) != 2 or min(self.size) < 1:
             raise InputError(f"The detector size {self.size} must be (rows, columns), both at least 1.")
+        if max(self.size) > LARGEST_SIDE:
+            raise InputError(
+                f"The detector has {self.size[0]} x {self.size[1]} pixels, more than {LARGEST_SIDE} along a side: use larger pixels "
+                "or a smaller detector."
+            )
         if len(self.spacing) != 2 or not np.isfinite(self.spacing).all() or min(self.spacing) <= 0:
             raise InputError(f"The detector's pixel spacing {self.spacing} must be two positive numbers in mm.")
         object.__setattr__(self, "size", (int(self.size[0]), int(self.size[1])))

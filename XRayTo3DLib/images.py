@@ -141,8 +141,11 @@ def to_attenuation(volume: Volume) -> Volume:
     """HU to 1/mm: ``mu = mu_water (1 + HU / 1000)``, not below 0; float32. A volume in 1/mm is returned as it is."""
     if volume.unit == "1/mm":
         return volume
-    mu = MU_WATER * (1 + volume.array.astype(np.float32) / 1000)
-    return Volume(np.maximum(mu, 0), volume.grid, "1/mm")
+    # In place: a CT is large, and every copy of it takes longer than an X-ray of it.
+    mu = volume.array.astype(np.float32)
+    mu *= np.float32(MU_WATER / 1000)
+    mu += np.float32(MU_WATER)
+    return Volume(np.maximum(mu, 0, out=mu), volume.grid, "1/mm")
 
 
 def to_hu(volume: Volume) -> Volume:

@@ -1,10 +1,9 @@
-"""Line integrals through a volume, and their exact adjoint.
+"""Line integrals of a volume on detectors, and their exact adjoint.
 
 The volume is the trilinear interpolation of its voxel centres, with zeros outside: half a voxel beyond the outermost
-centres it fades, as it does between a bright and an empty voxel anywhere else. A ray is integrated plane by plane along
-the index axis it follows most (Joseph, IEEE Trans. Med. Imaging 1, 1982): bilinear interpolation in each plane, times the
-length between planes. That holds for any direction matrix and any pose, is differentiable in the volume and in the pose,
-and its adjoint is the transpose to rounding, because it is the derivative of the forward operator itself.
+centres it fades, as it does between a bright and an empty voxel anywhere else. :mod:`XRayTo3DLib.integration` does the
+sums, plane by plane; that holds for any direction matrix and any pose, is differentiable in the volume and in the pose,
+and its adjoint is the transpose to rounding.
 
 Rays are lines (parallel beam) or half-lines from the source (cone beam); they do not stop at the detector, so that a
 virtual detector may stand inside the patient.
@@ -13,125 +12,198 @@ virtual detector may stand inside the patient.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
-import torch.nn.functional as functional
-from torch.utils.checkpoint import checkpoint
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry import Grid, Projection
+from XRayTo3DLib.integration import Rays, has_kernel, integrate, integrate_stand, spread
+from XRayTo3DLib.shear_warp import Merged
+from XRayTo3DLib.stand import Stand, stand_of
 
-#: Sample positions held at once; bounds the memory of a call, not its result.
-_CHUNK_SAMPLES = 4_000_000
+#: How carefully a picture is computed.
+QUALITIES = ("full", "preview")
+#: Larger volumes than this do not stay in a processor's cache from one view to the next.
+_CACHE_BYTES = 16_000_000
+#: Rays that are computed together at most; bounds the memory of a call, not its result.
+_MOST_RAYS = 600_000
 
 
 def project(
     volume: torch.Tensor | np.ndarray,
     grid: Grid,
     projections: Sequence[Projection],
-    pose: torch.Tensor | None = None,
+    pose: torch.Tensor | np.ndarray | None = None,
+    quality: str = "full",
 ) -> list[torch.Tensor]:
     """Line integrals of ``volume`` along every ray of every projection.
 
     - ``volume``: [z, y, x] on ``grid``, in 1/mm (or any unit per mm); float32 or float64, which the result keeps;
-    - ``pose``: optional 4x4 rigid transform (LPS mm) applied to the volume, or one a view with shape (V, 4, 4);
-    - returns one tensor (rows, columns) a projection, dimensionless for a volume in 1/mm.
+    - ``pose``: optional 4x4 rigid transform (LPS mm) applied to the volume, or several with shape (V, 4, 4): one a
+      projection, or any number with a single projection, which then gives one picture a pose;
+    - ``quality``: ``"full"``, or ``"preview"``, which merges neighbouring planes first and is several times faster;
+    - returns one tensor (rows, columns) a picture, dimensionless for a volume in 1/mm.
 
-    Gradients flow to ``volume`` and ``pose``. Raises :class:`InputError` when the array does not fit the grid.
+    Gradients flow to ``volume`` and ``pose``. Raises :class:`InputError` when the array does not fit the grid, the poses do
+    not fit the projections, or a pose is not a finite, invertible 4x4 matrix.
     """
     values = torch.as_tensor(volume)
     if not values.is_floating_point():
         values = values.to(torch.float32)
     if tuple(values.shape) != grid.shape:
         raise InputError(f"The volume has the shape {tuple(values.shape)} but its grid has {grid.shape}: pass both alike.")
-    pictures = []
-    for view, projection in enumerate(projections):
-        points, directions = _index_rays(grid, projection, values, None if pose is None else pose.reshape(-1, 4, 4), view)
-        line_integrals = integrate(values, points, directions, half_line=projection.is_cone)
-        pictures.append(line_integrals.reshape(projection.size))
-    return pictures
+    if quality not in QUALITIES:
+        raise InputError(f"The quality {quality!r} is not known: use {' or '.join(QUALITIES)}.")
+    poses = _poses(pose, len(projections))
+    views = list(projections) * (len(poses) if len(projections) == 1 else 1)
+    if quality == "preview":
+        return Preview(values, grid).project(views, poses)
+    pictures: list[torch.Tensor | None] = []
+    oblique: list[tuple[int, Rays]] = []
+    for index, (view, moved) in enumerate(zip(views, poses, strict=True)):
+        stand = _stand(values, grid, view, moved)
+        pictures.append(None if stand is None else integrate_stand(values, stand))
+        if pictures[index] is None:
+            oblique += [(index, rays) for rays in _bands(grid, view, moved, values.device)]
+    found = _integrate_all(values, oblique)
+    for index, view in enumerate(views):
+        if pictures[index] is None:
+            pictures[index] = torch.cat([band for number, band in found if number == index]).reshape(view.size)
+    return [picture for picture in pictures if picture is not None]
+
+
+class Preview:
+    """A volume prepared for many previews, as while a beam is dragged: ``project(..., quality="preview")`` prepares each time.
+
+    ``volume`` and ``grid`` are as in :func:`project`. Up to half of the volume again is kept for each axis that is looked along.
+    """
+
+    def __init__(self, volume: torch.Tensor | np.ndarray, grid: Grid) -> None:
+        self._grid = grid
+        self._merged = Merged(torch.as_tensor(volume))
+
+    def project(self, projections: Sequence[Projection], poses: Sequence[torch.Tensor | None] | None = None) -> list[torch.Tensor]:
+        """One picture (rows, columns) a projection, of the volume moved by its pose (4x4, LPS mm) where there is one."""
+        volume, found = self._merged.volume, []
+        for view, pose in zip(projections, poses or [None] * len(projections), strict=True):
+            stand = _stand(volume, self._grid, view, pose)
+            picture = None if stand is None else self._merged.integrate_stand(stand)
+            if picture is None:
+                points, directions = _index_rays(self._grid, view, pose, volume.device)
+                picture = self._merged.integrate(points, directions, view.is_cone, view.size[1]).reshape(view.size)
+            found.append(picture)
+        return found
 
 
 def backproject(pictures: Sequence[torch.Tensor | np.ndarray], grid: Grid, projections: Sequence[Projection]) -> torch.Tensor:
     """The adjoint of :func:`project`: every ray's value spread over the voxels it crossed, with the same weights.
 
-    Takes one picture (rows, columns) a projection and returns a tensor [z, y, x]; the dtype is the pictures'.
+    Takes one picture (rows, columns) a projection and returns a tensor [z, y, x]; the dtype is the pictures'. Raises
+    :class:`InputError` when the pictures do not fit the projections.
     """
     tensors = [torch.as_tensor(picture) for picture in pictures]
-    with torch.enable_grad():
-        volume = torch.zeros(grid.shape, dtype=tensors[0].dtype, requires_grad=True)
-        forward = project(volume, grid, projections)
-        total = sum(((f * t).sum() for f, t in zip(forward, tensors, strict=True)), torch.zeros((), dtype=volume.dtype))
-        (gradient,) = torch.autograd.grad(total, volume)
-    return gradient
+    sizes = [tuple(tensor.shape) for tensor in tensors]
+    if not sizes or sizes != [view.size for view in projections]:
+        raise InputError(
+            f"The pictures have the sizes {sizes} but the projections {[v.size for v in projections]}: pass both alike."
+        )
+    total = None
+    for tensor, view in zip(tensors, projections, strict=True):
+        bands = _bands(grid, view, None, tensor.device)
+        for values, rays in zip(tensor.reshape(-1).split([len(rays.directions) for rays in bands]), bands, strict=True):
+            part = spread(values, grid.shape, rays)
+            total = part if total is None else total.add_(part)
+    assert total is not None
+    return total
+
+
+def _integrate_all(volume: torch.Tensor, numbered: Sequence[tuple[int, Rays]]) -> list[tuple[int, torch.Tensor]]:
+    """The line integrals of numbered rays, in order.
+
+    Views of a kind are computed together where the volume is larger than the processor's cache, to read it once for all.
+    """
+    crowded = has_kernel(volume) and volume.nbytes > _CACHE_BYTES
+    found: list[tuple[int, torch.Tensor]] = []
+    waiting: list[tuple[int, Rays]] = []
+    for position, (index, rays) in enumerate(numbered):
+        waiting.append((index, rays))
+        following = numbered[position + 1][1] if position + 1 < len(numbered) else None
+        size = len(rays.directions)
+        alike = following is not None and (len(following.directions), following.width, following.half_line) == (
+            size, rays.width, rays.half_line,
+        )  # fmt: skip
+        if crowded and alike and (len(waiting) + 1) * size <= _MOST_RAYS:
+            continue
+        together = waiting[0][1] if len(waiting) == 1 else Rays.together([r for _, r in waiting])
+        values = integrate(volume, together).split(size)
+        found += [(number, part) for (number, _), part in zip(waiting, values, strict=True)]
+        waiting = []
+    return found
+
+
+def _stand(volume: torch.Tensor, grid: Grid, view: Projection, pose: torch.Tensor | None) -> Stand | None:
+    """The view's stand along the voxel axes, if it has one and no derivative is asked for."""
+    if torch.is_grad_enabled() and (volume.requires_grad or (pose is not None and pose.requires_grad)):
+        return None
+    return stand_of(grid, view, _to_index(grid, pose).detach().cpu().numpy())
+
+
+def _bands(grid: Grid, view: Projection, pose: torch.Tensor | None, device: torch.device) -> list[Rays]:
+    """The rays of a view, row by row; of a very large detector in bands of rows, which bounds the memory."""
+    rows, columns = view.size
+    height = max(1, _MOST_RAYS // columns)
+    edges = [*range(0, rows, height), rows]
+    return [
+        Rays.of_view(*_index_rays(grid, view, pose, device, (first, last)), view.is_cone, columns)
+        for first, last in pairwise(edges)
+    ]
+
+
+def _poses(pose: torch.Tensor | np.ndarray | None, projections: int) -> list[torch.Tensor | None]:
+    """One pose a picture, or ``None``."""
+    if pose is None:
+        return [None] * projections
+    values = torch.as_tensor(pose)
+    values = values.reshape(-1, 4, 4) if values.shape[-2:] == (4, 4) else values.new_zeros(0)
+    if not len(values) or not bool(torch.isfinite(values).all()) or bool((torch.linalg.det(values.detach()).abs() < 1e-9).any()):
+        raise InputError("A pose must be a finite, invertible 4x4 matrix (LPS mm), or several: correct the poses.")
+    if len(values) == 1:
+        values = values.expand(projections, 4, 4)
+    if projections > 1 and len(values) != projections:
+        raise InputError(f"There are {len(values)} poses for {projections} projections: give one pose, or one a projection.")
+    return list(values)
+
+
+def _to_index(grid: Grid, pose: torch.Tensor | None) -> torch.Tensor:
+    """4x4, float64, from LPS mm to voxel indices (x, y, z); moving the volume by the pose is moving the rays by its inverse."""
+    to_index = torch.from_numpy(np.linalg.inv(grid.affine))
+    return to_index if pose is None else to_index.to(pose.device) @ torch.linalg.inv(pose.to(torch.float64))
 
 
 def _index_rays(
-    grid: Grid, projection: Projection, like: torch.Tensor, poses: torch.Tensor | None, view: int
+    grid: Grid, view: Projection, pose: torch.Tensor | None, device: torch.device, rows: tuple[int, int] | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The rays in voxel index coordinates (x, y, z): points (N, 3), and directions (N, 3) per mm of ray length."""
-    points, directions = (np.array(a) for a in projection.rays())
-    inverse = np.linalg.inv(grid.affine)
-    if poses is None:
-        points = points @ inverse[:3, :3].T + inverse[:3, 3]
-        directions = directions @ inverse[:3, :3].T
-        return torch.as_tensor(points).to(like), torch.as_tensor(directions).to(like)
-    # Moving the volume by the pose is moving the rays by its inverse.
-    to_index = torch.as_tensor(inverse).to(poses) @ torch.linalg.inv(poses[view % len(poses)])
-    points_tensor = torch.as_tensor(points).to(poses) @ to_index[:3, :3].T + to_index[:3, 3]
-    return points_tensor.to(like), (torch.as_tensor(directions).to(poses) @ to_index[:3, :3].T).to(like)
+    """The rays in voxel index coordinates (x, y, z), float64: points (N, 3) or (1, 3), and directions (N, 3) per mm.
 
-
-def integrate(volume: torch.Tensor, points: torch.Tensor, directions: torch.Tensor, half_line: bool = False) -> torch.Tensor:
-    """Line integrals (N,) of ``volume`` [z, y, x] along rays in voxel index coordinates (x, y, z).
-
-    ``directions`` hold the index steps of one millimetre along the ray, so that the result is per mm. ``half_line`` leaves
-    out what lies behind the points.
+    As :meth:`Projection.rays`, of some ``rows`` [first, last) or all; a source is given once.
     """
-    major = directions.detach().abs().argmax(dim=1)
-    present = torch.unique(major).tolist()
-    if len(present) == 1:
-        return _integrate_axis(volume, points, directions, present[0], half_line)
-    result = volume.new_zeros(len(points))
-    for axis in present:
-        rows = torch.nonzero(major == axis).squeeze(1)
-        values = _integrate_axis(volume, points[rows], directions[rows], axis, half_line)
-        result = result.index_put((rows,), values)
-    return result
-
-
-def _integrate_axis(
-    volume: torch.Tensor, points: torch.Tensor, directions: torch.Tensor, axis: int, half_line: bool
-) -> torch.Tensor:
-    """Rays whose largest index step is along ``axis`` (0 x, 1 y, 2 z): one bilinear sample a plane."""
-    # Planes [k, row, column]: the array axis of x is 2, of y 1, of z 0.
-    planes = volume.movedim(2 - axis, 0).unsqueeze(1)
-    column_axis, row_axis = [a for a in (0, 1, 2) if a != axis]
-    step = directions[:, axis]
-    slope = torch.stack([directions[:, column_axis], directions[:, row_axis]], dim=1) / step.unsqueeze(1)
-    start = torch.stack([points[:, column_axis], points[:, row_axis]], dim=1) - slope * points[:, axis].unsqueeze(1)
-    size = torch.tensor([planes.shape[3], planes.shape[2]], dtype=volume.dtype, device=volume.device)
-    # grid_sample's coordinates with align_corners=False: index i sits at (2 i + 1) / n - 1.
-    slope, start = 2 * slope / size, (2 * start + 1) / size - 1
-    first = points[:, axis] if half_line else None
-
-    def add(block: torch.Tensor, numbers: torch.Tensor, slope: torch.Tensor, start: torch.Tensor) -> torch.Tensor:
-        where = start.unsqueeze(0) + numbers.view(-1, 1, 1) * slope.unsqueeze(0)
-        samples = functional.grid_sample(block, where.unsqueeze(2), padding_mode="zeros", align_corners=False)
-        samples = samples[:, 0, :, 0]
-        if first is not None:
-            samples = samples * ((numbers.view(-1, 1) - first) * step > 0)
-        return samples.sum(dim=0)
-
-    total = volume.new_zeros(len(points))
-    numbers = torch.arange(len(planes), dtype=volume.dtype, device=volume.device)
-    chunk = max(1, _CHUNK_SAMPLES // max(1, len(points)))
-    needs_gradient = torch.is_grad_enabled() and (volume.requires_grad or slope.requires_grad)
-    for begin in range(0, len(planes), chunk):
-        arguments = planes[begin : begin + chunk], numbers[begin : begin + chunk], slope, start
-        if needs_gradient and chunk < len(planes):
-            total = total + checkpoint(add, *arguments, use_reentrant=False)
-        else:
-            total = total + add(*arguments)
-    return total / step.abs()
+    to_index = _to_index(grid, pose).to(device)
+    numbers = torch.arange(*(rows or (0, view.size[0])), dtype=torch.float64, device=device)
+    down, right, origin = (
+        torch.tensor(vector, dtype=torch.float64, device=device)
+        for vector in (
+            view.column_direction * view.spacing[0],
+            view.row_direction * view.spacing[1],
+            view.origin if view.source is None else view.origin - view.source,
+        )
+    )
+    columns = torch.arange(view.size[1], dtype=torch.float64, device=device)
+    reach = ((origin + numbers[:, None] * down).unsqueeze(1) + columns[:, None] * right).reshape(-1, 3)
+    turn, shift = to_index[:3, :3].T, to_index[:3, 3]
+    if view.source is None:
+        ray = torch.tensor(view.ray_direction, dtype=torch.float64, device=device) @ turn
+        return reach @ turn + shift, ray.expand(len(reach), 3)
+    source = torch.tensor(view.source, dtype=torch.float64, device=device)
+    return (source @ turn + shift).unsqueeze(0), (reach / torch.linalg.vector_norm(reach, dim=1, keepdim=True)) @ turn

@@ -1,4 +1,4 @@
-"""Radiographs: line integrals on a detector, read from DICOM or pictures."""
+"""Radiographs: line integrals on a detector, read from DICOM or pictures, and written with their geometry."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.files import writing
 from XRayTo3DLib.geometry import ArrayLike, Projection
 from XRayTo3DLib.images import read_image
+from XRayTo3DLib.looks import write_picture
+from XRayTo3DLib.radiograph_images import radiograph_to_image, stored_in_image
+from XRayTo3DLib.rtimage import RESCALE_TYPE, stored_in_rtimage, write_rtimage
 
 #: What the values of a file can be; "auto" decides by the file.
 KINDS = ("auto", "line_integral", "intensity", "inverted")
@@ -27,7 +30,7 @@ _MIX_UP_DEGREES = 30.0
 
 _PICTURES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 _PHOTOMETRIC, _INTENT, _RELATIONSHIP, _SIGN, _FRAMES = "0028|0004", "0008|0068", "0028|1040", "0028|1041", "0028|0008"
-_SOURCE, _RAY, _NAME, _CALIBRATED = (f"XRayTo3D.{key}" for key in ("source", "ray_direction", "name", "calibrated"))
+_MODALITY, _RESCALE_TYPE = "0008|0060", "0028|1054"
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +39,7 @@ class Radiograph:
 
     ``calibrated`` is false when gain and offset are unknown (a picture): then the values are only linear in
     attenuation, and reconstruction fits both, visibly. ``name`` is what the user calls the view, as "AP". ``notes`` are
-    sentences for the user: what was assumed when it was read.
+    sentences for the user: what was assumed when it was read, or what was simulated.
     """
 
     line_integrals: np.ndarray
@@ -60,7 +63,7 @@ def read_radiograph(
     source_to_detector: float | None = None,
     source_to_isocentre: float | None = None,
     kind: str = "auto",
-    isocentre: ArrayLike = (0.0, 0.0, 0.0),
+    isocentre: ArrayLike | None = None,
     parallel: bool = False,
 ) -> Radiograph:
     """One X-ray from a DICOM file (CR, DX, XA, RTIMAGE, secondary capture), a picture, or NRRD, MetaImage or NIfTI.
@@ -68,16 +71,17 @@ def read_radiograph(
     - ``view``: a word of :data:`views.VIEW_WORDS` or a beam axis (LPS); ``None`` takes it from the file;
     - ``spacing``: mm at the detector, one number or (between rows, between columns); pictures need it;
     - ``source_to_detector``, ``source_to_isocentre``: mm; ``parallel`` for a parallel beam instead;
-    - ``isocentre``: LPS mm of the point the beam is aimed at;
+    - ``isocentre``: LPS mm of the point the beam is aimed at (the origin, where the file does not say either);
     - ``kind``: what the values are. ``"line_integral"``: taken as they are. ``"intensity"``: ``-ln(I / I0)``, where I0
       is 1 for fractions (floats up to 1) and else the brightest value. ``"inverted"``: a picture with dark bone (of
-      DICOM: the opposite of what its tags say). ``"auto"``: floats in NRRD, MetaImage and NIfTI are line integrals;
-      DICOM whose pixels are proportional to the beam, and not processed, is intensity; anything else is a picture.
+      DICOM: the opposite of what its tags say). ``"auto"``: floats in NRRD, MetaImage and NIfTI, and RT images of
+      :func:`write_radiograph`, are line integrals; DICOM whose pixels are proportional to the beam, and not processed, is
+      intensity; anything else is a picture.
 
-    What is given wins over the file's tags, and those over defaults. A file of :func:`write_radiograph` brings its
-    exact geometry, which is used unless spacing, distances or ``parallel`` are given. A picture becomes line integrals
-    from 0 (darkest) to :data:`PICTURE_WHITE` (brightest), bone bright, and is not ``calibrated``; grey stored as colour
-    is accepted.
+    What is given wins over the file's tags, and those over defaults; an RT image may name its own isocentre. A file of
+    :func:`write_radiograph` brings its exact geometry, which is used unless spacing, distances or ``parallel`` are given.
+    A picture becomes line integrals from 0 (darkest) to :data:`PICTURE_WHITE` (brightest), bone bright, and is not
+    ``calibrated``; grey stored as colour is accepted.
 
     Raises :class:`InputError` for anything else: not an image, several frames, colour, NaN, a constant picture, unknown
     spacing, an unknown view, or a view that contradicts the stored geometry.
@@ -90,46 +94,55 @@ def read_radiograph(
     tags = {key: image.GetMetaData(key).strip() for key in image.GetMetaDataKeys()}
     pixels = _pixels(image, tags, str(path))
     explicit = parallel or any(value is not None for value in (spacing, source_to_detector, source_to_isocentre))
-    if (_SOURCE in tags or _RAY in tags) and not explicit:
-        placement = _stored_placement(image, tags, view, str(path))
+    stored = None
+    if not _is_dicom(tags):
+        stored = stored_in_image(image, not explicit, str(path))
+    elif tags.get(_MODALITY) == "RTIMAGE":
+        stored = stored_in_rtimage(path, not explicit)
+    if stored is not None and stored.projection is not None:
+        placement = _named(stored.projection, stored.name, view, str(path))
     else:
         if spacing is None and not _is_dicom(tags) and Path(path).suffix.lower() not in _PICTURES:
             spacing = image.GetSpacing()[1], image.GetSpacing()[0]
         placement = projection_from_dicom(
             tags, pixels.shape, view, spacing, source_to_detector, source_to_isocentre, isocentre, parallel, str(path)
         )
+    if stored is not None and kind == "auto":
+        kind = "line_integral"
     is_float = image.GetPixelID() in (sitk.sitkFloat32, sitk.sitkFloat64)
     line_integrals, calibrated, notes = _line_integrals(pixels, is_float, tags, kind, str(path))
-    calibrated = calibrated and tags.get(_CALIBRATED, "1") == "1"
+    if stored is not None:
+        calibrated, notes = calibrated and stored.calibrated, (*stored.notes, *notes)
     return Radiograph(line_integrals, placement.projection, placement.view, calibrated, (*placement.notes, *notes))
 
 
-def write_radiograph(radiograph: Radiograph, path: str | Path) -> None:
-    """Write .nrrd or .mha with the whole geometry, or .png for display (16 bit, bone bright, geometry and scale lost).
+def write_radiograph(radiograph: Radiograph, path: str | Path, isocentre: ArrayLike | None = None) -> None:
+    """Write a radiograph as the ending of ``path`` says; the file appears whole or not at all.
 
-    The image is one slice that stands where the detector is (LPS mm), so that Slicer shows it there; the source or the
-    ray direction is in its metadata. It appears whole or not at all. Raises :class:`InputError` for another ending.
+    - .nrrd, .mha: float32 and everything else, exactly. The image is one slice that stands where the detector is (LPS mm),
+      so that Slicer shows it there; source or ray direction, name and notes are in its metadata;
+    - .nii, .nii.gz: the same to 1e-3 mm, because NIfTI has a header in single precision; without notes, and with at most 23
+      bytes of the name;
+    - .dcm: DICOM RT Image with 16 bits and the exact geometry (see :mod:`XRayTo3DLib.rtimage`); ``isocentre`` (LPS mm),
+      which only DICOM asks for, is the point the beam is aimed at;
+    - .png: 16 bits for the eye, in the clinical look; geometry and scale are lost. For other looks there is
+      :func:`XRayTo3DLib.looks.write_picture`.
+
+    Raises :class:`InputError` for another ending.
     """
-    suffix = Path(path).suffix.lower()
-    values, projection = radiograph.line_integrals, radiograph.projection
-    if suffix == ".png":
-        low, high = float(values.min()), float(values.max())
-        grey = (values - low) / max(high - low, 1e-12) * 65535
-        image = sitk.GetImageFromArray(np.round(grey).astype(np.uint16))
-    elif suffix in (".nrrd", ".mha"):
-        image = sitk.GetImageFromArray(values[np.newaxis].astype(np.float32))
-        image.SetOrigin(projection.origin.tolist())
-        image.SetSpacing((projection.spacing[1], projection.spacing[0], 1.0))
-        axes = projection.row_direction, projection.column_direction, projection.normal
-        image.SetDirection(np.stack(axes, axis=1).ravel().tolist())
-        key, point = (_RAY, projection.ray_direction) if projection.source is None else (_SOURCE, projection.source)
-        image.SetMetaData(key, " ".join(repr(float(v)) for v in point))  # type: ignore[union-attr]
-        image.SetMetaData(_NAME, radiograph.name)
-        image.SetMetaData(_CALIBRATED, str(int(radiograph.calibrated)))
+    name = Path(path).name.lower()
+    if name.endswith(".png"):
+        write_picture(radiograph, path, "clinical")
+    elif name.endswith(".dcm"):
+        write_rtimage(radiograph, path, isocentre)
+    elif name.endswith((".nrrd", ".mha", ".nii", ".nii.gz")):
+        image = radiograph_to_image(radiograph, for_nifti=not name.endswith((".nrrd", ".mha")))
+        with writing(path) as temporary:
+            sitk.WriteImage(image, str(temporary), useCompression=True)
     else:
-        raise InputError(f"{path} cannot hold a radiograph: end the name in .nrrd or .mha, or .png for display only.")
-    with writing(path) as temporary:
-        sitk.WriteImage(image, str(temporary), useCompression=True)
+        raise InputError(
+            f"{path} cannot hold a radiograph: end the name in .nrrd or .mha, .nii, .nii.gz or .dcm, or .png for display only."
+        )
 
 
 def _is_dicom(tags: Mapping[str, str]) -> bool:
@@ -156,33 +169,17 @@ def _pixels(image: sitk.Image, tags: Mapping[str, str], name: str) -> np.ndarray
     return pixels
 
 
-def _stored_placement(image: sitk.Image, tags: Mapping[str, str], view: str | ArrayLike | None, name: str) -> Placement:
-    """The geometry that :func:`write_radiograph` stored; a named view must agree with it and gives it its name."""
-    key = _SOURCE if _SOURCE in tags else _RAY
-    try:
-        point = np.array([float(v) for v in tags[key].split()])
-    except ValueError:
-        raise InputError(f"{name} has a damaged geometry ({key} is {tags[key]!r}): give view, spacing and distances.") from None
-    direction = np.reshape(image.GetDirection(), (image.GetDimension(), -1))
-    if direction.shape != (3, 3):
-        raise InputError(f"{name} has lost the plane of its detector (it is 2D): give view, spacing and distances.")
-    projection = Projection(
-        np.array(image.GetOrigin()),
-        direction[:, 0],
-        direction[:, 1],
-        (image.GetSpacing()[1], image.GetSpacing()[0]),
-        (image.GetSize()[1], image.GetSize()[0]),
-        source=point if key == _SOURCE else None,
-        ray_direction=point if key == _RAY else None,
-    )
-    if isinstance(view, str):
-        angle = float(np.degrees(np.arccos(np.clip(views.parse_view(view)[0] @ projection.beam_direction, -1, 1))))
-        if angle > _MIX_UP_DEGREES:
-            raise InputError(
-                f"{name} is called {view}, but the geometry stored in it points {angle:.0f} degrees elsewhere "
-                f"({tags.get(_NAME) or 'unnamed'}): choose the right file or leave the view out."
-            )
-    return Placement(projection, view if isinstance(view, str) else tags.get(_NAME, ""))
+def _named(projection: Projection, own: str, view: str | ArrayLike | None, name: str) -> Placement:
+    """A stored geometry with its ``own`` name; a named view must agree with it and gives it its name."""
+    if not isinstance(view, str):
+        return Placement(projection, own)
+    angle = float(np.degrees(np.arccos(np.clip(views.parse_view(view)[0] @ projection.beam_direction, -1, 1))))
+    if angle > _MIX_UP_DEGREES:
+        raise InputError(
+            f"{name} is called {view}, but the geometry stored in it points {angle:.0f} degrees elsewhere "
+            f"({own or 'unnamed'}): choose the right file or leave the view out."
+        )
+    return Placement(projection, view)
 
 
 def _line_integrals(
@@ -193,7 +190,8 @@ def _line_integrals(
     pixels, bright_is_dense = _stored_values(pixels, tags) if dicom else (pixels, True)
     if kind == "auto":
         linear = tags.get(_RELATIONSHIP) == "LIN" and tags.get(_INTENT, "FOR PROCESSING") == "FOR PROCESSING"
-        if is_float and not dicom and Path(name).suffix.lower() not in _PICTURES:
+        scaled = dicom and tags.get(_RESCALE_TYPE) == RESCALE_TYPE
+        if scaled or (is_float and not dicom and Path(name).suffix.lower() not in _PICTURES):
             kind = "line_integral"
         elif linear and not bright_is_dense:
             kind = "intensity"

@@ -152,7 +152,7 @@ def test_slicer_loads_the_module_and_its_panel_with_what_it_brings_along() -> No
 def test_packages_of_the_library_are_installed_by_the_panel() -> None:
     """Whatever the library imports, outside training and the command line, Slicer has or the panel installs."""
     known = modules(ROOT)
-    installed = {"torch", "skimage", "jsonschema", "platformdirs"}
+    installed = {"torch", "skimage", "jsonschema", "platformdirs", "numba"}
     used = {
         name.split(".")[0]
         for module, path in known.items()

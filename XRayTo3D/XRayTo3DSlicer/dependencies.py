@@ -15,6 +15,10 @@ from XRayTo3DLib.errors import InputError
 TORCH = "torch>=2.4"
 #: The rest, which pip installs.
 PACKAGES = ("scikit-image>=0.22", "jsonschema>=4.20", "platformdirs>=4")
+#: What makes X-rays of a CT faster, and nothing else: without it everything works.
+FASTER = "numba>=0.60"
+#: Where the application's settings remember for which version of it the user was asked.
+_ASKED = "XRayTo3D/AskedForFaster"
 
 
 def missing() -> list[str]:
@@ -23,15 +27,27 @@ def missing() -> list[str]:
 
 
 def ensure() -> None:
-    """Install what is missing, after asking once for all of it; :class:`InputError` when it is not there afterwards."""
+    """Install what is missing, after asking once for all of it; :class:`InputError` when it is not there afterwards.
+
+    What only makes the work faster is offered in the same question, and by itself once and never again. When it cannot be
+    installed, or is not wanted, the log says so and the work goes on.
+    """
     absent = missing()
-    if not absent:
-        return
+    if absent:
+        _ensureNeeded(absent)
+    elif _offerFaster():
+        _installFaster()
+
+
+def _ensureNeeded(absent: list[str]) -> None:
+    faster = not _fulfilled(FASTER) and not slicer.app.testingEnabled()
     question = _(
         "XRayTo3D needs these Python packages, which are not part of 3D Slicer:\n\n{packages}\n\nThey are "
         "downloaded from the Internet into Slicer's own Python; PyTorch takes 0.2 to 3 GB and some minutes. "
         "Install them now?"
     ).format(packages="\n".join(absent))
+    if faster:
+        question += "\n\n" + _("With them comes {package}, which makes simulated X-rays faster.").format(package=FASTER)
     if not slicer.util.confirmOkCancelDisplay(question, _("XRay to 3D: install Python packages")):
         raise InputError(
             _(
@@ -51,6 +67,40 @@ def ensure() -> None:
                 packages=", ".join(absent)
             )
         )
+    if faster:
+        _installFaster()
+
+
+def _offerFaster() -> bool:
+    """Whether the user, who has everything that is needed, wants the faster way too; asked once for each version of it."""
+    if _fulfilled(FASTER) or slicer.app.testingEnabled():
+        return False
+    if slicer.app.userSettings().value(_ASKED) == FASTER:
+        return False
+    _rememberAsking()
+    question = _(
+        "The Python package {package} makes simulated X-rays faster; without it everything works. Download it from the "
+        "Internet (about 60 MB) and install it into Slicer's own Python now? This is asked only once."
+    ).format(package=FASTER)
+    return slicer.util.confirmOkCancelDisplay(question, _("XRay to 3D: install a Python package"))
+
+
+def _rememberAsking() -> None:
+    slicer.app.userSettings().setValue(_ASKED, FASTER)
+
+
+def _installFaster() -> None:
+    """Install what makes the work faster; a failure is a line in the log."""
+    _rememberAsking()
+    try:
+        # It limits numpy from above. Rather no numba than another numpy than the one that Slicer was built with.
+        slicer.util.pip_install([FASTER, f"numpy=={metadata.version('numpy')}"])
+        importlib.invalidate_caches()
+        failure = None if _fulfilled(FASTER) else "it is not there afterwards"
+    except Exception as error:
+        failure = f"{type(error).__name__}: {error}"
+    if failure is not None:
+        logging.warning("XRay to 3D: %s could not be installed (%s); X-rays are simulated without it, slower.", FASTER, failure)
 
 
 def _fulfilled(requirement: str) -> bool:

@@ -5,7 +5,7 @@ scene as it was. Errors are :class:`InputError`, one sentence for the user. Node
 ``provenance``).
 
     logic = XRayTo3DLogic()
-    front, side = (logic.renderDRR(ctNode, view) for view in ("AP", "LAT"))
+    front, side = logic.renderDRR(ctNode, ["AP", "LAT"])
     result = logic.reconstruct([front, side])
     logic.extractSurfaces(logic.segment(result.volumeNode))
 
@@ -22,17 +22,14 @@ from typing import TYPE_CHECKING, Any
 import slicer
 
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.geometry import Grid, Projection
+from XRayTo3DLib.geometry import ArrayLike, Grid, Projection
 from XRayTo3DLib.images import check_ct, resample
 from XRayTo3DLib.progress import Progress, part, silent
-from XRayTo3DLib.views import DEFAULT_SOURCE_TO_DETECTOR, view_projection
-from XRayTo3DSlicer import nodes, provenance, results, scene
+from XRayTo3DLib.views import DEFAULT_SOURCE_TO_DETECTOR
+from XRayTo3DSlicer import nodes, provenance, results, scene, xrays
 
 if TYPE_CHECKING:
     from XRayTo3DLib.modelzoo import ModelFile
-
-#: Pixel size of a DRR in mm when none is asked for.
-DEFAULT_PIXEL = 2.0
 
 
 class Logic:
@@ -41,38 +38,115 @@ class Logic:
     def renderDRR(
         self,
         ctNode: slicer.vtkMRMLScalarVolumeNode,
-        view: str = "AP",
+        view: str | Sequence[str] = "AP",
         size: tuple[int, int] | None = None,
         spacing: float | None = None,
         sourceToDetector: float = DEFAULT_SOURCE_TO_DETECTOR,
         sourceToIsocentre: float | None = None,
         parallel: bool = False,
-        projection: Projection | None = None,
+        projection: Projection | ArrayLike | Sequence[Projection | ArrayLike] | None = None,
         name: str | None = None,
         progress: Progress = silent,
-    ) -> slicer.vtkMRMLScalarVolumeNode:
-        """The X-ray of a CT as a radiograph node of line integrals, standing where its detector is.
+        *,
+        quality: str = "full",
+        kilovolts: float | None = None,
+        inserts: Sequence[tuple[slicer.vtkMRMLNode, str | float]] = (),
+        photons: float | None = None,
+        electronicNoise: float = 0.0,
+        blur: float = 0.0,
+        seed: int = 0,
+    ) -> Any:
+        """The X-ray of a CT as a radiograph node of line integrals, standing where its detector is; for several, a list.
 
-        - ``view``: AP, PA, LAT, RLAT, LAO30, RAO20CAUD10, AP+10 and so on, aimed at the middle of the CT;
+        - ``view``: AP, PA, LAT, RLAT, LAO30, RAO20CAUD10, AP+10 and so on, aimed at the middle of the CT; or several;
         - ``size``: (rows, columns), by default just large enough for the CT; ``spacing``: pixel size in mm (2 mm);
         - ``sourceToDetector``, ``sourceToIsocentre``: mm (1500, and 0.8 of it); ``parallel``: parallel rays instead;
-        - ``projection``: an exact geometry in place of all that; ``view`` is then only the view's name.
+        - ``projection``: an exact geometry in place of all that, or several; ``view`` is then only the view's name. A
+          3x4 matrix (LPS mm to column and row) is one too, with ``size`` and, if it is not 1 mm, ``spacing``;
+        - ``quality``: full, or preview, which is faster and less exact;
+        - ``kilovolts``: tube voltage of a beam of many energies, 40 to 150 kV; by default one energy, about 70 keV;
+        - ``inserts``: metal and contrast agent as pairs of a segmentation or model node and what it is made of: titanium,
+          steel, cobalt-chromium, "iodine 15" (mg/mL), or an attenuation in 1/mm;
+        - ``photons`` a pixel of the open beam, for quantum noise; ``electronicNoise``: standard deviation in photons a pixel;
+        - ``blur`` of the detector: full width at half maximum in mm; ``seed`` of the noise.
+
+        What was simulated is said in the nodes' attribute Notes. The CT and the inserts stand where their linear parent
+        transforms put them.
         """
-        from XRayTo3DLib.drr import fit_projection, render_drr
+        from XRayTo3DLib.drr import render_drr
 
         volume = _ct(ctNode)
-        if projection is None:
-            distance = None if parallel else sourceToDetector
-            pixel = DEFAULT_PIXEL if spacing is None else spacing
-            if size is None:
-                projection = fit_projection(view, volume.grid, pixel, distance, sourceToIsocentre)
-            else:
-                projection = view_projection(view, volume.grid.centre, size, pixel, distance, sourceToIsocentre)
-        radiograph = render_drr(volume, [projection], [view], progress=progress)[0]
+        asked = xrays.poses(volume.grid, view, size, spacing, sourceToDetector, sourceToIsocentre, parallel, projection)
+        shapes, sources = xrays.insertsOf(inserts)
+        radiographs = render_drr(
+            volume,
+            asked.projections,
+            asked.names,
+            progress,
+            quality=quality,
+            kilovolts=kilovolts,
+            inserts=shapes,
+            photons=photons,
+            electronic_noise=electronicNoise,
+            blur=blur,
+            seed=seed,
+        )
+        added = []
         with scene.all_or_nothing():
-            node = nodes.radiograph_to_node(radiograph, scene.unique_name(name or f"{ctNode.GetName()} {view}"))
-            provenance.stamp(node, [ctNode])
-        return node
+            for radiograph in radiographs:
+                own = f"{name} {radiograph.name}" if name and asked.several else name
+                title = scene.unique_name(own or f"{ctNode.GetName()} {radiograph.name}")
+                added.append(nodes.radiograph_to_node(radiograph, title))
+                provenance.stamp(added[-1], [ctNode, *sources])
+        return added if asked.several else added[0]
+
+    def renderStructures(
+        self,
+        segmentationNode: slicer.vtkMRMLSegmentationNode,
+        view: str | Sequence[str] = "AP",
+        size: tuple[int, int] | None = None,
+        spacing: float | None = None,
+        sourceToDetector: float = DEFAULT_SOURCE_TO_DETECTOR,
+        sourceToIsocentre: float | None = None,
+        parallel: bool = False,
+        projection: Projection | ArrayLike | Sequence[Projection | ArrayLike] | None = None,
+        name: str | None = None,
+        progress: Progress = silent,
+        *,
+        ctNode: slicer.vtkMRMLScalarVolumeNode | None = None,
+    ) -> list[Any]:
+        """Each segment alone, as an X-ray node a segment in a folder of its view; for several views, a list for each.
+
+        Without ``ctNode`` the pixels are path lengths in mm. With it they are line integrals of what the CT attenuates
+        inside the segment, and views aim at the middle of the CT, as in :meth:`renderDRR`, whose geometry is meant by all
+        other arguments. Segments may overlap. The nodes are of the type Structure and carry the segment's name.
+        """
+        volume = None if ctNode is None else _ct(ctNode)
+        labelmaps = nodes.structures_from_node(_given(segmentationNode, "segmentation"))
+        grid = labelmaps[0].grid if volume is None else volume.grid
+        asked = xrays.poses(grid, view, size, spacing, sourceToDetector, sourceToIsocentre, parallel, projection)
+        found = xrays.structureRadiographs(labelmaps, asked, volume, progress)
+        title = name or segmentationNode.GetName()
+        sources = [segmentationNode] if ctNode is None else [segmentationNode, ctNode]
+        added: list[list[Any]] = []
+        with scene.all_or_nothing():
+            for pictures, own in zip(found, asked.names, strict=True):
+                folder = scene.new_folder(f"{title} {own}")
+                added.append([])
+                for structure, unit, radiograph in pictures:
+                    node = nodes.radiograph_to_node(
+                        radiograph, scene.unique_name(f"{title} {radiograph.name}"), provenance.STRUCTURE
+                    )
+                    provenance.stamp(node, sources, Structure=structure, Unit=unit)
+                    scene.put(node, folder)
+                    added[-1].append(node)
+        return added if asked.several else added[0]
+
+    def saveRadiograph(self, node: slicer.vtkMRMLScalarVolumeNode, path: str | Path) -> None:
+        """Write an X-ray to .nrrd, .mha, .nii.gz or .dcm (RT image) with its geometry, or to .png for the eye."""
+        from XRayTo3DLib.radiographs import write_radiograph
+
+        write_radiograph(nodes.radiograph_from_node(_given(node, "radiograph")), path)
 
     def loadRadiograph(
         self,
@@ -83,7 +157,7 @@ class Logic:
         sourceToIsocentre: float | None = None,
         parallel: bool = False,
         kind: str = "auto",
-        isocentre: Sequence[float] = (0.0, 0.0, 0.0),
+        isocentre: Sequence[float] | None = None,
         name: str | None = None,
     ) -> slicer.vtkMRMLScalarVolumeNode:
         """An X-ray from a DICOM file, a picture, or NRRD, as a radiograph node standing where its detector is.
@@ -92,7 +166,7 @@ class Logic:
         - ``spacing``: mm between pixels, one number or (between rows, between columns); a picture needs it;
         - ``sourceToDetector``, ``sourceToIsocentre``: mm; ``parallel``: parallel rays instead;
         - ``kind``: what the pixels are: line_integral, intensity, inverted (bone is dark), or auto;
-        - ``isocentre``: LPS mm of the point that the beam is aimed at.
+        - ``isocentre``: LPS mm of the point that the beam is aimed at; the origin, where the file does not say either.
         """
         from XRayTo3DLib.radiographs import read_radiograph
 

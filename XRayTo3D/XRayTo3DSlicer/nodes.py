@@ -8,6 +8,7 @@ node that does not hold what they need.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import numpy as np
 import slicer
@@ -29,6 +30,8 @@ _SLICE_MM = 1.0
 _MOVED_MM = 1e-2
 #: Smoothing of closed surfaces. Slicer's own 0.5 makes what is two voxels thick vanish, as ribs on 4 mm voxels are.
 _SMOOTHING = "0.2"
+#: A labelmap has eight bits.
+_LARGEST_LABEL = 255
 
 
 # Volumes
@@ -71,13 +74,16 @@ def volume_from_node(node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
 def radiograph_to_node(radiograph: Radiograph, name: str, kind: str = provenance.RADIOGRAPH) -> slicer.vtkMRMLScalarVolumeNode:
     """A radiograph as a volume with one slice, standing in 3D where its detector is.
 
-    ``kind`` is the node's attribute Type: a radiograph, its re-projection, or the difference of both.
+    ``kind`` is the node's attribute Type: a radiograph, its re-projection, the difference of both, or a single structure.
     """
     values = radiograph.line_integrals.astype(np.float32)
     node = _image_to_node(values[np.newaxis], _detector_affine(radiograph.projection), name)
     provenance.write(node, Type=kind, View=radiograph.name, Calibrated=radiograph.calibrated)
     provenance.write(node, Projection=provenance.projection_to_text(radiograph.projection), Notes=radiograph.notes)
-    low, high = display.symmetric_range(values) if kind == provenance.RESIDUAL else display.grey_range(values)
+    if kind == provenance.STRUCTURE:  # most of the picture is empty
+        low, high = 0.0, max(float(values.max()), 1e-6)
+    else:
+        low, high = display.symmetric_range(values) if kind == provenance.RESIDUAL else display.grey_range(values)
     display.show_volume(node, high - low, (high + low) / 2)
     return node
 
@@ -184,15 +190,37 @@ def segmentation_from_node(node: slicer.vtkMRMLSegmentationNode) -> Labelmap:
 
     Labels are the segments' own where these are all different, and else 1, 2, 3 and so on in the segments' order.
     """
-    segmentation = node.GetSegmentation()
-    segments = [segmentation.GetNthSegment(i) for i in range(segmentation.GetNumberOfSegments())]
-    if not segments:
+    return _merged(node, range(_segment_count(node)))
+
+
+def structures_from_node(node: slicer.vtkMRMLSegmentationNode) -> list[Labelmap]:
+    """The segments whole: in one labelmap where none can overlap, else in one each, on the reference geometry."""
+    count = _segment_count(node)
+    if node.GetSegmentation().GetNumberOfLayers() == 1 and count <= _LARGEST_LABEL:
+        return [_merged(node, range(count))]
+    return [_merged(node, [index]) for index in range(count)]
+
+
+def _segment_count(node: slicer.vtkMRMLSegmentationNode) -> int:
+    count = node.GetSegmentation().GetNumberOfSegments()
+    if not count:
         raise InputError(f"The segmentation {node.GetName()} has no segment: add one.")
+    return count
+
+
+def _merged(node: slicer.vtkMRMLSegmentationNode, chosen: Sequence[int]) -> Labelmap:
+    """Some segments, by their numbers, as one labelmap."""
+    segmentation = node.GetSegmentation()
+    segments = [segmentation.GetNthSegment(index) for index in chosen]
     labels = [segment.GetLabelValue() for segment in segments]
-    if len(set(labels)) < len(labels) or not all(0 < label < 256 for label in labels):
+    if len(set(labels)) < len(labels) or not all(0 < label <= _LARGEST_LABEL for label in labels):
         labels = list(range(1, len(segments) + 1))
+    if len(labels) > _LARGEST_LABEL:
+        raise InputError(
+            f"The segmentation {node.GetName()} has {len(labels)} segments: at most {_LARGEST_LABEL} are possible; split it."
+        )
     ids, values = vtk.vtkStringArray(), vtk.vtkIntArray()
-    for index, label in enumerate(labels):
+    for index, label in zip(chosen, labels, strict=True):
         ids.InsertNextValue(segmentation.GetNthSegmentID(index))
         values.InsertNextValue(label)
     merged = slicer.vtkOrientedImageData()

@@ -80,11 +80,12 @@ def run(args: argparse.Namespace) -> None:
     started = time.monotonic()
     from XRayTo3DLib.cli.bar import bar
     from XRayTo3DLib.cli.demo_report import write_demo_report
-    from XRayTo3DLib.cli.drr import aimed, write_picture
+    from XRayTo3DLib.cli.drr import aimed
     from XRayTo3DLib.cli.threads import use_threads
     from XRayTo3DLib.cli.work import peak_memory_gb, solve, write_answer
     from XRayTo3DLib.drr import render_drr
     from XRayTo3DLib.images import write_volume
+    from XRayTo3DLib.looks import write_picture
     from XRayTo3DLib.modelzoo import load_model
     from XRayTo3DLib.radiographs import write_radiograph
 
@@ -113,7 +114,7 @@ def run(args: argparse.Namespace) -> None:
             for number, radiograph in enumerate(radiographs):
                 progress(0.1 * number, f"X-ray {radiograph.name}")
                 write_radiograph(radiograph, folder / f"{radiograph.name}.nrrd")
-                write_picture(radiograph, "film", folder / f"{radiograph.name}.png")
+                write_picture(radiograph, folder / f"{radiograph.name}.png")
             for number, (name, volume) in enumerate(volumes.items()):
                 progress(0.2 + 0.1 * number, name)
                 write_volume(volume, folder / f"{name}.nrrd")

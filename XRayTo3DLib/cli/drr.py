@@ -6,23 +6,30 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from XRayTo3DLib.cli.options import count, detector_size, positive, read_matrix
+import numpy as np
+
+from XRayTo3DLib.cli.options import FORMATS, LARGEST_SIDE, at_least_zero, count, detector_size, finite, positive, read_matrix, whole
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.views import DEFAULT_SOURCE_TO_DETECTOR, VIEW_WORDS
+from XRayTo3DLib.progress import part
+from XRayTo3DLib.views import DEFAULT_SOURCE_TO_DETECTOR, VIEW_WORDS, view_projection
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Iterable, Sequence
 
-    from XRayTo3DLib.geometry import Grid, Projection
+    from XRayTo3DLib.geometry import ArrayLike, Grid, Projection
     from XRayTo3DLib.radiographs import Radiograph
+    from XRayTo3DLib.structures import StructureRadiograph
 
-LOOKS = ("film", "inverted", "opacity")
-_LARGEST = 8192
+LOOKS = ("film", "inverted", "opacity", "clinical")
+#: Options that go to render_drr under their own names.
+_PHYSICS = ("quality", "kilovolts", "photons", "electronic_noise", "blur", "seed")
+_USAGE = "xrayto3d drr CT (--view VIEW | --matrix FILE) ... --out PATH [options]"
 _DESCRIPTION = f"""\
 Simulate X-rays (digitally reconstructed radiographs) of a CT.
 
 Each view becomes an image of line integrals -ln(I / I0) (float32, dimensionless) that carries its geometry, and a
-16-bit PNG for the eye beside it. The CT's own direction matrix counts, so an oblique CT needs no resampling.
+16-bit PNG for the eye beside it. The CT's own direction matrix counts, so an oblique CT needs no resampling. The names of
+the files are printed, and notes of what was simulated.
 
 views: {VIEW_WORDS}
 """
@@ -30,12 +37,17 @@ _EPILOG = """\
 examples:
   xrayto3d drr ct.nii.gz --view AP --view LAT --out drr
         two cone beams, 1500 mm from source to detector, detectors just large enough, aimed at the CT's centre
-  xrayto3d drr ct.nrrd --view LAO30CRAN15 --sdd 1020 --sid 700 --size 512 --pixel 0.7 --out c-arm.nrrd
-  xrayto3d drr dicom_folder --view AP --parallel --look inverted --out drr
+  xrayto3d drr ct.nrrd --view LAO30CRAN15 --sdd 1020 --sid 700 --size 512 --pixel 0.7 --out c-arm.dcm
+        one DICOM file, an RT image with its exact geometry
+  xrayto3d drr ct.nrrd --view AP --kilovolts 90 --photons 20000 --blur 0.4 --electronic-noise 20 --out noisy.nrrd
+  xrayto3d drr ct.nrrd --view AP --insert screw.stl=titanium --insert 'vessels.nrrd:2=iodine 15' --out inserts
+        titanium inside a closed surface, contrast agent where a label image is 2
+  xrayto3d drr ct.nrrd --view AP --labels organs.nii.gz --transform pose.tfm --out structures
+  xrayto3d drr dicom_folder --view AP --parallel --look clinical --percentiles 2 98 --format dcm --out drr
   xrayto3d drr ct.nrrd --matrix calibration.txt --size 1024x1024 --pixel 0.194 --out drr
         a calibrated 3x4 matrix: LPS mm to (column, row), pixel [0, 0] centred on (0, 0)
 
-The files can be given to `xrayto3d reconstruct` as they are.
+Files that hold their geometry (all but .png) can be given to `xrayto3d reconstruct` as they are.
 """
 
 
@@ -43,13 +55,27 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "drr",
         help="simulate X-rays of a CT",
+        usage=_USAGE,
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("ct", metavar="CT", type=Path, help="CT in HU: any image SimpleITK reads, or a folder with a DICOM series")
-    parser.add_argument("--view", action="append", default=[], metavar="VIEW", help="a view (see above); may be repeated")
-    parser.add_argument(
+    _add_geometry(parser.add_argument_group("geometry", "Lengths in mm, coordinates LPS."))
+    _add_physics(
+        parser.add_argument_group(
+            "physics",
+            "Without these an X-ray is ideal: one energy, no noise, sharp. They act in this order: inserts and beam, quantum\n"
+            "noise, blur, electronic noise.",
+        )
+    )
+    _add_output(parser.add_argument_group("output"))
+    parser.set_defaults(run=run)
+
+
+def _add_geometry(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--view", action="append", default=[], metavar="VIEW", help="a view (see above); may be repeated")
+    group.add_argument(
         "--matrix",
         action="append",
         default=[],
@@ -57,127 +83,231 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="FILE",
         help="a 3x4 projection matrix, as text or JSON; may be repeated",
     )
-    parser.add_argument(
-        "--out", required=True, type=Path, metavar="PATH", help="a folder, or for a single view a file (.nrrd, .mha)"
-    )
-    parser.add_argument(
+    group.add_argument(
         "--size",
         type=detector_size,
         metavar="N",
         help="detector pixels, N or ROWSxCOLUMNS (default: as large as the CT's shadow)",
     )
-    parser.add_argument("--pixel", type=positive, metavar="MM", help="side of a detector pixel in mm (default 1)")
-    parser.add_argument(
+    group.add_argument("--pixel", type=positive, metavar="MM", help="side of a detector pixel in mm (default 1)")
+    group.add_argument(
         "--sdd",
         type=positive,
         metavar="MM",
         help=f"source-to-detector distance in mm (default {DEFAULT_SOURCE_TO_DETECTOR:g})",
     )
-    parser.add_argument("--sid", type=positive, metavar="MM", help="source-to-isocentre distance in mm (default 0.8 of --sdd)")
-    parser.add_argument("--parallel", action="store_true", help="parallel beams instead of cone beams")
-    parser.add_argument(
+    group.add_argument("--sid", type=positive, metavar="MM", help="source-to-isocentre distance in mm (default 0.8 of --sdd)")
+    group.add_argument("--parallel", action="store_true", help="parallel beams instead of cone beams")
+    group.add_argument(
         "--isocentre",
         nargs=3,
-        type=float,
+        type=finite,
         metavar=("X", "Y", "Z"),
-        help="where views aim, LPS mm (default: the CT's centre)",
+        help="where views aim, LPS mm (default: the CT's centre, where --transform puts it)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--seen-from-detector",
         action="store_true",
         help="the pictures of --matrix are mirrored on purpose, as a C-arm shows them",
     )
-    parser.add_argument(
-        "--look", choices=(*LOOKS, "none"), default="film", help="of the PNG for the eye (default film: bone white)"
+    group.add_argument(
+        "--transform",
+        type=Path,
+        metavar="FILE",
+        help="a linear transform that moves the CT, and the --insert and --labels with it: ITK (.tfm, .txt, .h5, .mat) or a 4x4 "
+        "matrix of LPS mm as text or JSON",
     )
-    parser.add_argument("--threads", type=count, metavar="N", help="processor threads (default: all)")
-    parser.set_defaults(run=run)
+
+
+def _add_physics(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--quality", choices=("full", "preview"), default="full", help="preview is faster and a little less exact (default full)"
+    )
+    group.add_argument(
+        "--kilovolts",
+        type=positive,
+        metavar="KV",
+        help="tube voltage in kV: a beam of many energies through soft tissue and bone (default: the one energy of the CT's "
+        "calibration, about 70 keV)",
+    )
+    group.add_argument(
+        "--insert",
+        dest="inserts",
+        action="append",
+        default=[],
+        metavar="FILE=WHAT",
+        help="what the CT does not hold: a label image (all that is not 0, or FILE:LABEL=WHAT) or a closed surface (.stl, .ply, "
+        ".obj, .vtp, mm); WHAT is titanium, steel, cobalt-chromium or an attenuation in 1/mm, which take the place of the tissue, "
+        "or 'iodine N', contrast agent with N mg/mL, which adds to it; may be repeated",
+    )
+    group.add_argument(
+        "--photons", type=positive, metavar="N", help="quantum noise: photons a pixel of the open beam (default: no noise)"
+    )
+    group.add_argument(
+        "--electronic-noise",
+        type=at_least_zero,
+        default=0.0,
+        metavar="N",
+        help="standard deviation in photons a pixel; needs --photons (default 0)",
+    )
+    group.add_argument(
+        "--blur",
+        type=at_least_zero,
+        default=0.0,
+        metavar="MM",
+        help="blur of the detector, full width at half maximum in mm (default 0)",
+    )
+    group.add_argument("--seed", type=whole, default=0, metavar="N", help="of the noise: the same seed, the same noise (default 0)")
+
+
+def _add_output(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--out",
+        required=True,
+        type=Path,
+        metavar="PATH",
+        help=f"a folder, or for a single view a file (.{', .'.join(FORMATS)})",
+    )
+    group.add_argument(
+        "--format",
+        choices=FORMATS,
+        help="of the files in a folder (default nrrd): dcm is a DICOM RT image, png only the picture for the eye, without geometry",
+    )
+    group.add_argument(
+        "--labels",
+        type=Path,
+        metavar="FILE",
+        help="a label image or .seg.nrrd: also writes, for each view and structure, the line integrals of that structure alone "
+        "(VIEW_NAME.nrrd) and its mask (VIEW_NAME_mask.png), and for each view all outlines over its picture "
+        "(VIEW_outlines.png); the structures are always ideal",
+    )
+    group.add_argument(
+        "--look",
+        choices=(*LOOKS, "none"),
+        default="film",
+        help="of the PNG for the eye: film (bone white), inverted (bone black), opacity, clinical (window by percentiles), or none "
+        "(default film)",
+    )
+    group.add_argument(
+        "--percentiles",
+        nargs=2,
+        type=finite,
+        metavar=("LOW", "HIGH"),
+        help="the percentiles shown black and white by --look clinical (default 1 99)",
+    )
+    group.add_argument("--threads", type=count, metavar="N", help="processor threads (default: all)")
 
 
 def run(args: argparse.Namespace) -> None:
     """Read, project, write; nothing is written unless all views succeed."""
     _check(args)
     from XRayTo3DLib.cli.bar import bar
+    from XRayTo3DLib.cli.drr_files import Looks, check_stems, destination, write_structures, write_views
+    from XRayTo3DLib.cli.insert_files import read_insert, split_insert
     from XRayTo3DLib.cli.outputs import staged
     from XRayTo3DLib.cli.threads import use_threads
-    from XRayTo3DLib.drr import render_drr
+    from XRayTo3DLib.drr import moved_grid, render_drr
     from XRayTo3DLib.images import read_volume
-    from XRayTo3DLib.radiographs import write_radiograph
+    from XRayTo3DLib.looks import PERCENTILES
+    from XRayTo3DLib.structures import read_labelmap
+    from XRayTo3DLib.transforms import read_transform
 
     use_threads(args.threads)
-    as_file = _is_file(args.out)
-    if as_file and args.out.suffix.lower() not in (".nrrd", ".mha"):
-        raise InputError(f"{args.out} cannot hold a radiograph with its geometry: end the name in .nrrd or .mha.")
-    if as_file and len(args.view) + len(args.matrix) > 1:
-        raise InputError(f"{args.out} is one file but there are several views: name a folder with --out.")
+    views = [*args.view, *(path.stem for path in args.matrix)]
+    where = destination(args.out, args.format, len(views))
+    if where.ending == "png" and args.look == "none":
+        raise InputError("With --look none there is no PNG to write: choose a look, or another --format.")
+    looks = Looks(args.look, PERCENTILES if args.percentiles is None else tuple(args.percentiles))
+    matrices = {path: read_matrix(path) for path in args.matrix}
+    inserts = [read_insert(*split_insert(text)) for text in args.inserts]
+    transform = None if args.transform is None else read_transform(args.transform)
+    labels = None if args.labels is None else read_labelmap(args.labels)
+    check_stems(views, [] if labels is None else list(labels.names.values()), where)
     volume = read_volume(args.ct)
-    names, projections = _projections(args, volume.grid)
-    with staged(args.out.parent if as_file else args.out) as folder:
+    grid = moved_grid(volume.grid, transform)
+    isocentre = grid.centre if args.isocentre is None else np.array(args.isocentre)
+    projections = _projections(args, matrices, grid, isocentre)
+    with staged(where.folder) as folder:
+        attenuation: list[StructureRadiograph] = []
+        lengths: list[StructureRadiograph] = []
+        if labels is not None:
+            from XRayTo3DLib.structures import project_structures
+
+            with bar("structures") as progress:
+                attenuation = project_structures(labels, projections, views, volume, transform, part(progress, 0, 0.5))
+                lengths = project_structures(labels, projections, views, None, transform, part(progress, 0.5, 1))
         with bar("simulated X-rays") as progress:
-            radiographs = render_drr(volume, projections, names, progress)
-        written = []
-        for radiograph in radiographs:
-            name = args.out.name if as_file else f"{_file_stem(radiograph.name)}.nrrd"
-            write_radiograph(radiograph, folder / name)
-            written.append(name)
-            if args.look != "none":
-                picture = Path(name).with_suffix(".png").name
-                write_picture(radiograph, args.look, folder / picture)
-                written.append(picture)
-    target = args.out.parent if as_file else args.out
-    print("\n".join(str(target / name) for name in written))
+            physics = {word: getattr(args, word) for word in _PHYSICS}
+            radiographs = render_drr(volume, projections, views, progress, transform=transform, inserts=inserts, **physics)
+        written = write_views(radiographs, where, folder, looks, isocentre)
+        written += write_structures(radiographs[: len(lengths)], attenuation, lengths, where, folder, looks)
+    drawn = [] if args.look == "none" or labels is None else list(labels.names.values())
+    print("\n".join([*(str(where.folder / name) for name in written), *_notes(radiographs, drawn)]))
 
 
 def _check(args: argparse.Namespace) -> None:
     """What can be said of the options before anything is read."""
+    from XRayTo3DLib.beam import tube_beam
+    from XRayTo3DLib.cli.drr_files import file_stem
+    from XRayTo3DLib.detector import check_exposure
+
     if not args.view and not args.matrix:
         raise InputError("No view was asked for: give --view AP, for example, or --matrix FILE.")
     if args.parallel and args.sdd:
         raise InputError("--sdd has no meaning for a parallel beam: drop it or --parallel.")
     if args.matrix and args.size is None:
         raise InputError("A matrix does not say how large the detector is: give --size ROWSxCOLUMNS.")
-    stems = [_file_stem(name) for name in [*args.view, *(p.stem for p in args.matrix)]]
+    stems = [file_stem(name) for name in [*args.view, *(p.stem for p in args.matrix)]]
     if len({s.lower() for s in stems}) < len(stems):
         raise InputError(f"The same view is asked for twice ({', '.join(stems)}): name each view once.")
+    for view in args.view:
+        view_projection(view, args.isocentre or (0, 0, 0), args.size or (2, 2), args.pixel or 1.0, _distance(args), args.sid)
+    check_exposure(args.photons, args.electronic_noise, args.blur, args.seed)
+    if args.kilovolts is not None:
+        tube_beam(args.kilovolts)
+    if args.percentiles is not None:
+        from XRayTo3DLib.looks import clinical_window
+
+        if args.look != "clinical":
+            raise InputError(f"--percentiles has no meaning for the look {args.look}: drop it, or give --look clinical.")
+        clinical_window(np.zeros(1), args.percentiles)
 
 
-def _projections(args: argparse.Namespace, grid: Grid) -> tuple[list[str], list[Projection]]:
+def _distance(args: argparse.Namespace) -> float | None:
+    return None if args.parallel else args.sdd or DEFAULT_SOURCE_TO_DETECTOR
+
+
+def _projections(args: argparse.Namespace, matrices: dict[Path, np.ndarray], grid: Grid, isocentre: np.ndarray) -> list[Projection]:
+    """The views, then the matrices; ``grid`` is the CT's, where the transform puts it."""
     from XRayTo3DLib.geometry import Projection
 
-    isocentre = grid.centre if args.isocentre is None else args.isocentre
-    distance = None if args.parallel else args.sdd or DEFAULT_SOURCE_TO_DETECTOR
-    names = [*args.view, *(path.stem for path in args.matrix)]
-    found = [aimed(view, grid, isocentre, args.size, args.pixel or 1.0, distance, args.sid) for view in args.view]
+    found = [aimed(view, grid, isocentre, args.size, args.pixel or 1.0, _distance(args), args.sid) for view in args.view]
     spacing = None if args.pixel is None else (args.pixel, args.pixel)
-    for path in args.matrix:
+    for path, matrix in matrices.items():
         try:
-            found.append(Projection.from_matrix(read_matrix(path), args.size, spacing, isocentre, args.seen_from_detector))
+            found.append(Projection.from_matrix(matrix, args.size, spacing, isocentre, args.seen_from_detector))
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
-    return names, found
+    return found
 
 
 def aimed(
     view: str,
     grid: Grid,
-    isocentre: np.ndarray | list[float],
+    isocentre: ArrayLike,
     size: tuple[int, int] | None,
     pixel: float,
     source_to_detector: float | None,
     source_to_isocentre: float | None,
 ) -> Projection:
     """A named view aimed at ``isocentre`` (LPS mm); without a size, its detector holds the shadow of the whole grid."""
-    import numpy as np
-
-    from XRayTo3DLib.views import view_projection
-
     if size is None:
         small = view_projection(view, isocentre, (2, 2), pixel, source_to_detector, source_to_isocentre)
         corners = small.project(grid.corners)
         if np.isnan(corners).any():
             raise InputError(f"The source of {view} stands inside or before the CT: use a larger --sid, or give --size.")
         columns, rows = (int(n) for n in np.ceil(2 * np.abs(corners - 0.5).max(axis=0)) + 2)
-        if max(rows, columns) > _LARGEST:
+        if max(rows, columns) > LARGEST_SIDE:
             raise InputError(
                 f"The detector of {view} would need {rows} x {columns} pixels: give --size, a larger --pixel or "
                 f"another --isocentre."
@@ -186,24 +316,16 @@ def aimed(
     return view_projection(view, isocentre, size, pixel, source_to_detector, source_to_isocentre)
 
 
-def write_picture(radiograph: Radiograph, look: str, path: Path) -> None:
-    """The radiograph as a 16-bit grey PNG for the eye, with its pixel spacing."""
-    import numpy as np
-    import SimpleITK as sitk
+def _notes(radiographs: Sequence[Radiograph], structures: Sequence[str]) -> Iterable[str]:
+    """The notes of all views, each once and with the views that have it unless all do; then the colours of the outlines."""
+    owners: dict[str, list[str]] = {}
+    for radiograph in radiographs:
+        for note in radiograph.notes:
+            owners.setdefault(note, []).append(radiograph.name)
+    for note, names in owners.items():
+        yield f"note: {note}" if len(names) == len(radiographs) else f"note: {', '.join(names)}: {note}"
+    if structures:
+        from XRayTo3DLib.cli.outlines import colour_names
 
-    from XRayTo3DLib.drr import to_display
-    from XRayTo3DLib.files import writing
-
-    image = sitk.GetImageFromArray(np.rint(65535 * to_display(radiograph, look)).astype(np.uint16))
-    image.SetSpacing(radiograph.projection.spacing[::-1])
-    with writing(path) as temporary:
-        sitk.WriteImage(image, str(temporary))
-
-
-def _is_file(path: Path) -> bool:
-    return path.suffix != "" and not path.is_dir()
-
-
-def _file_stem(view: str) -> str:
-    """A view's name as a file name."""
-    return "".join(c if c.isalnum() or c in "+-_." else "_" for c in view)
+        colours = ", ".join(f"{name} {colour}" for name, colour in colour_names(structures).items())
+        yield f"note: Colours of the outlines: {colours}."

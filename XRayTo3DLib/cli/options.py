@@ -15,6 +15,22 @@ from XRayTo3DLib.errors import InputError
 #: Said at the end of every option that may be given for one view.
 EACH = "give VALUE for all views, or VIEW=VALUE for one; may be repeated"
 
+#: What a file of an X-ray may be, by its ending.
+FORMATS = ("nrrd", "mha", "nii.gz", "nii", "dcm", "png")
+#: A detector has at most so many pixels along a side.
+LARGEST_SIDE = 8192
+
+
+def finite(text: str) -> float:
+    """A number that is neither NaN nor infinite."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not abs(value) < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+    return value
+
 
 def positive(text: str) -> float:
     """A number above zero, as argparse calls it."""
@@ -45,11 +61,18 @@ def count(text: str) -> int:
     return int(text)
 
 
+def whole(text: str) -> int:
+    """A whole number that is not negative."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
+    return int(text)
+
+
 def detector_size(text: str) -> tuple[int, int]:
     """``512`` or ``ROWSxCOLUMNS`` to (rows, columns)."""
     parts = text.lower().split("x")
-    if len(parts) not in (1, 2) or not all(p.isdecimal() and 2 <= int(p) <= 8192 for p in parts):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size: write 512 or ROWSxCOLUMNS, 2 to 8192 pixels")
+    if len(parts) not in (1, 2) or not all(p.isdecimal() and 2 <= int(p) <= LARGEST_SIDE for p in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size: write 512 or ROWSxCOLUMNS, 2 to {LARGEST_SIDE} pixels")
     return int(parts[0]), int(parts[-1])
 
 

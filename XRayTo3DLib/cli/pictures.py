@@ -10,8 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from XRayTo3DLib.cli.rendering import render
-from XRayTo3DLib.drr import to_display
 from XRayTo3DLib.images import MU_WATER, Volume, to_hu
+from XRayTo3DLib.looks import to_display
 from XRayTo3DLib.radiographs import Radiograph
 from XRayTo3DLib.surfaces import Surface
 

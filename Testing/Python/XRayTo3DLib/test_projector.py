@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from XRayTo3DLib import projector
+from XRayTo3DLib import integration
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry import Grid
 from XRayTo3DLib.images import Volume, resample
@@ -67,7 +67,7 @@ def test_the_adjoint_in_chunks_too(rng, monkeypatch):
     grid, views = grid_of(12.0), [beam(DIRECTIONS[4], 700.0)]
     volume, picture = rng.normal(size=grid.shape), rng.normal(size=views[0].size)
     whole = project(volume, grid, views)[0], backproject([picture], grid, views)
-    monkeypatch.setattr(projector, "_CHUNK_SAMPLES", 2500)
+    monkeypatch.setattr(integration, "_CHUNK_SAMPLES", 2500)
     assert torch.allclose(project(volume, grid, views)[0], whole[0], atol=1e-12)
     assert torch.allclose(backproject([picture], grid, views), whole[1], atol=1e-12)
 

@@ -32,6 +32,8 @@ class Computer:
 
     def __init__(self):
         self.versions = {"torch": "2.13.0+cpu", "scikit-image": "0.25.2", "jsonschema": "4.23.0", "platformdirs": "4.3"}
+        self.versions.update(numba="0.63.1", numpy="2.4.6")
+        self.settings = {}
         self.installed = []
         self.works = True
         self.error = None
@@ -46,7 +48,13 @@ class Computer:
             raise self.error
         self.installed.append((how, [str(r).replace(" ", "") for r in requirements]))
         if self.works:
-            self.versions.update(str(requirement).split(">=") for requirement in requirements)
+            self.versions.update(str(requirement).split(">=") for requirement in requirements if ">=" in str(requirement))
+
+    def value(self, key):
+        return self.settings.get(key)
+
+    def setValue(self, key, value):
+        self.settings[key] = value
 
     def installTorch(self, **options):
         assert options["askConfirmation"] is False, "the user was asked already"
@@ -79,6 +87,8 @@ def computer(user, monkeypatch):
     )
     monkeypatch.setitem(sys.modules, "slicer.packaging", packaging)
     monkeypatch.setattr(slicer.util, "pip_install", lambda r: found.install("pip_install", r), raising=False)
+    monkeypatch.setattr(user, "testingEnabled", lambda: False)
+    monkeypatch.setattr(user, "userSettings", lambda: found, raising=False)
     return found
 
 
@@ -89,6 +99,7 @@ def test_requirements_are_those_of_the_library(dependencies):
         tomllib = pytest.importorskip("tomli")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert {dependencies.TORCH, *dependencies.PACKAGES} <= set(project["dependencies"])
+    assert dependencies.FASTER in project["optional-dependencies"]["fast"]
 
 
 def test_nothing_missing_asks_nothing(dependencies, computer, user):
@@ -106,7 +117,7 @@ def test_versions_are_compared_by_their_numbers(dependencies, computer, version,
 
 
 def test_one_question_then_each_by_its_own_way(dependencies, computer, user):
-    computer.versions = {"jsonschema": "4.23.0", "platformdirs": "4.3"}
+    del computer.versions["torch"], computer.versions["scikit-image"]
     dependencies.ensure()
     assert len(user.questions) == 1
     assert "torch>=2.4" in user.questions[0] and "scikit-image>=0.22" in user.questions[0]
@@ -150,3 +161,66 @@ def test_an_installation_that_installs_nothing(dependencies, computer, name):
     computer.works = False
     with pytest.raises(InputError, match="could not be installed"):
         dependencies.ensure()
+
+
+# numba makes the work faster, and nothing else depends on it
+
+
+@pytest.fixture
+def without_numba(computer):
+    del computer.versions["numba"]
+    return computer
+
+
+def test_numba_comes_with_what_is_needed_in_the_same_question(dependencies, without_numba, user):
+    del without_numba.versions["scikit-image"]
+    dependencies.ensure()
+    assert len(user.questions) == 1 and dependencies.FASTER in user.questions[0]
+    pinned = ("pip_install", [dependencies.FASTER, "numpy==2.4.6"])
+    assert without_numba.installed == [("pip_ensure", ["scikit-image>=0.22"]), pinned]
+    dependencies.ensure()
+    assert len(user.questions) == 1, "nothing is missing any more"
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_numba_alone_is_offered_once(dependencies, without_numba, user, answer):
+    user.answer = answer
+    without_numba.works = False  # so that it stays missing
+    dependencies.ensure()
+    dependencies.ensure()
+    assert len(user.questions) == 1 and "works" in user.questions[0]
+    assert len(without_numba.installed) == (1 if answer else 0)
+
+
+@pytest.mark.parametrize("failure", ["error", "nothing"])
+def test_numba_that_cannot_be_installed_is_a_line_in_the_log(dependencies, without_numba, user, caplog, failure):
+    if failure == "error":
+        without_numba.error = OSError("no wheel for this Python")
+    without_numba.works = False
+    dependencies.ensure()
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert dependencies.FASTER in line and "slower" in line
+    assert ("no wheel for this Python" in line) == (failure == "error")
+    assert user.errors == []
+
+
+def test_numba_that_fails_beside_what_is_needed_does_not_stop_the_work(dependencies, without_numba, user, monkeypatch):
+    import slicer
+
+    def refuse(requirements):
+        raise RuntimeError("pip failed")
+
+    monkeypatch.setattr(slicer.util, "pip_install", refuse)
+    del without_numba.versions["platformdirs"]
+    dependencies.ensure()
+    assert dependencies.missing() == [] and "numba" not in without_numba.versions
+    dependencies.ensure()
+    assert len(user.questions) == 1, "it is not asked for again by itself"
+
+
+def test_the_application_in_a_test_is_never_asked_for_numba(dependencies, without_numba, user, monkeypatch):
+    monkeypatch.setattr(user, "testingEnabled", lambda: True)
+    dependencies.ensure()
+    del without_numba.versions["jsonschema"]
+    dependencies.ensure()
+    assert [package for _, packages in without_numba.installed for package in packages] == ["jsonschema>=4.20"]

@@ -21,10 +21,8 @@ from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.fusion import reproject
 from XRayTo3DLib.geometry import Grid
 from XRayTo3DLib.images import Labelmap, Volume, resample, to_attenuation
-from XRayTo3DLib.phantom import thorax_phantom
 from XRayTo3DLib.progress import Cancelled
 from XRayTo3DLib.radiographs import write_radiograph
-from XRayTo3DLib.views import view_projection
 
 SHA256 = "ab" * 32
 
@@ -90,92 +88,6 @@ def names_in(folder):
     found = vtk.vtkIdList()
     hierarchy().GetItemChildren(folder, found)
     return [hierarchy().GetItemName(found.GetId(i)) for i in range(found.GetNumberOfIds())]
-
-
-# DRRs
-
-
-def test_drr_measures_the_phantom(logic, ct_node):
-    node = logic.renderDRR(ct_node, "AP")
-    radiograph = nodes.radiograph_from_node(node)
-    exact = thorax_phantom().line_integrals(radiograph.projection)
-    error = np.abs(radiograph.line_integrals - exact).mean() / exact.mean()
-    assert error < 0.05  # what is left comes from voxels of 8 mm
-    assert node.GetName() == "CT AP"
-    assert attribute(node, "Type") == provenance.RADIOGRAPH
-    assert json.loads(attribute(node, "Source")) == ["CT"]
-    assert provenance.sources(node) == [ct_node]
-    assert attribute(node, "Software").startswith("XRayTo3D")
-
-
-def test_drr_geometry_is_the_one_asked_for(logic, ct_node, ct):
-    node = logic.renderDRR(ct_node, "LAO30", size=(24, 40), spacing=12.0, sourceToDetector=1300, sourceToIsocentre=900)
-    asked = view_projection("LAO30", ct.grid.centre, (24, 40), 12.0, 1300, 900)
-    np.testing.assert_allclose(nodes.radiograph_from_node(node).projection.matrix, asked.matrix, atol=1e-9)
-    node = logic.renderDRR(ct_node, "AP", size=(24, 40), spacing=12.0, parallel=True)
-    assert not nodes.radiograph_from_node(node).projection.is_cone
-    node = logic.renderDRR(ct_node, "mine", projection=asked, name="as calibrated")
-    back = nodes.radiograph_from_node(node)
-    np.testing.assert_allclose(back.projection.matrix, asked.matrix, atol=1e-9)
-    assert (node.GetName(), back.name) == ("as calibrated", "mine")
-
-
-def test_drr_of_a_turned_ct_is_the_drr_of_the_ct(logic, ct_node, ct):
-    """Turning the CT by its parent transform is the same as turning the X-ray system the other way."""
-    straight = logic.renderDRR(ct_node, "AP", size=(32, 32), spacing=16.0)
-    turn = vtk.vtkTransform()
-    turn.Translate(30, -20, 10)
-    turn.RotateZ(35)
-    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
-    transform.SetMatrixTransformToParent(turn.GetMatrix())
-    ct_node.SetAndObserveTransformNodeID(transform.GetID())
-    straight.SetAndObserveTransformNodeID(transform.GetID())
-    moved = nodes.radiograph_from_node(straight)
-    again = logic.renderDRR(ct_node, "AP", projection=moved.projection)
-    np.testing.assert_allclose(
-        nodes.radiograph_from_node(again).line_integrals, moved.line_integrals, atol=0.02 * moved.line_integrals.max()
-    )
-
-
-def test_a_second_drr_gets_its_own_name(logic, ct_node):
-    names = [logic.renderDRR(ct_node, "AP", size=(8, 8), spacing=60.0).GetName() for _ in range(2)]
-    assert names[0] == "CT AP" and names[1].startswith("CT AP") and names[1] != names[0]
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"view": "sideways"}, "sideways"),
-        ({"sourceToIsocentre": 5000.0}, "5000"),
-        ({"projection": view_projection("AP", (5000.0, 0.0, 0.0), (8, 8), 2.0)}, "misses the volume"),
-    ],
-)
-def test_bad_geometry_adds_nothing(logic, ct_node, state, change, message):
-    before = state()
-    with pytest.raises(InputError, match=message):
-        logic.renderDRR(ct_node, **change)
-    assert state() == before
-
-
-def test_what_is_no_ct_adds_nothing(logic, scene, state, ct):
-    picture = nodes.volume_to_node(Volume(np.abs(ct.array) % 256, ct.grid), "Photo")
-    before = state()
-    with pytest.raises(InputError, match=r"Photo has values .* not HU"):
-        logic.renderDRR(picture)
-    with pytest.raises(InputError, match="No volume is chosen"):
-        logic.renderDRR(None)
-    assert state() == before
-
-
-def test_cancelled_drr_adds_nothing(logic, ct_node, state):
-    before = state()
-    with pytest.raises(Cancelled):
-        logic.renderDRR(ct_node, "AP", size=(16, 16), spacing=30.0, progress=cancel)
-    assert state() == before
-
-
-def cancel(fraction, text):
-    raise Cancelled
 
 
 # Radiographs from files

@@ -1,0 +1,137 @@
+"""What a call of the logic that simulates X-rays is given, turned into what the library wants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import slicer
+
+from XRayTo3DLib.errors import InputError
+from XRayTo3DLib.geometry import Grid, Projection
+from XRayTo3DLib.images import Labelmap, Volume
+from XRayTo3DLib.progress import Progress, part
+from XRayTo3DLib.radiographs import Radiograph
+from XRayTo3DLib.views import view_projection
+from XRayTo3DSlicer import nodes
+
+if TYPE_CHECKING:
+    from XRayTo3DLib.inserts import Insert
+
+#: Pixel size of a DRR in mm when none is asked for.
+DEFAULT_PIXEL = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class Poses:
+    """The views of one call: their ``names`` and ``projections``; ``several`` says whether a list of them was asked for."""
+
+    names: list[str]
+    projections: list[Projection]
+    several: bool
+
+
+def poses(
+    grid: Grid,
+    view: str | Sequence[str],
+    size: tuple[int, int] | None,
+    spacing: float | None,
+    sourceToDetector: float,
+    sourceToIsocentre: float | None,
+    parallel: bool,
+    projection: Any,
+) -> Poses:
+    """The projections that the arguments of :meth:`Logic.renderDRR` mean; views aim at the middle of ``grid``.
+
+    A ``projection`` is a :class:`Projection` or a 3x4 matrix from LPS mm to (column, row). Raises :class:`InputError` for
+    views and projections that do not fit each other, and for a geometry that cannot be.
+    """
+    from XRayTo3DLib.drr import fit_projection
+
+    if size is not None and (np.shape(size) != (2,) or not all(float(n).is_integer() for n in size)):
+        raise InputError(f"The detector size {size!r} is not (rows, columns): give two whole numbers.")
+    if spacing is not None and not 0 < spacing < float("inf"):
+        raise InputError(f"The pixel spacing {spacing!r} must be a positive number in mm: correct it.")
+    several = not isinstance(view, str) or _isList(projection)
+    names = [view] if isinstance(view, str) else [str(word) for word in view]
+    if projection is not None:
+        given = list(projection) if _isList(projection) else [projection]
+        if isinstance(view, str) and len(given) > 1:
+            names = [f"{view} {number}" for number in range(1, len(given) + 1)]
+        if len(names) != len(given) or not given:
+            raise InputError(
+                f"There are {len(names)} views for {len(given)} projections: give one view a projection, or one for all."
+            )
+        return Poses(names, [_exact(pose, grid, size, spacing) for pose in given], several)
+    if not names:
+        raise InputError("No view was given: give at least one, as AP.")
+    distance = None if parallel else sourceToDetector
+    pixel = DEFAULT_PIXEL if spacing is None else spacing
+    if size is None:
+        found = [fit_projection(word, grid, pixel, distance, sourceToIsocentre) for word in names]
+    else:
+        found = [view_projection(word, grid.centre, size, pixel, distance, sourceToIsocentre) for word in names]
+    return Poses(names, found, several)
+
+
+def _isList(projection: Any) -> bool:
+    """Whether this is a list of projections: a matrix is a list of numbers."""
+    if projection is None or isinstance(projection, Projection):
+        return False
+    return len(projection) == 0 or isinstance(projection[0], Projection) or np.ndim(projection[0]) == 2
+
+
+def _exact(pose: Any, grid: Grid, size: tuple[int, int] | None, spacing: float | None) -> Projection:
+    if isinstance(pose, Projection):
+        return pose
+    if size is None:
+        raise InputError("A matrix does not say how large the detector is: give size=(rows, columns).")
+    try:
+        matrix = np.array(pose, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{pose!r} is no projection: give a Projection, or a 3x4 matrix of numbers (LPS mm to pixels).") from None
+    return Projection.from_matrix(matrix, size, None if spacing is None else (spacing, spacing), grid.centre)
+
+
+def insertsOf(pairs: Iterable[tuple[Any, str | float]]) -> tuple[list[Insert], list[slicer.vtkMRMLNode]]:
+    """Pairs of a segmentation or model node and what it is made of, as the library's inserts, and the nodes.
+
+    All segments of a segmentation count. The nodes' parent transforms are followed.
+    """
+    from XRayTo3DLib.inserts import Insert, parse_material
+
+    found, sources = [], []
+    for pair in pairs:
+        try:
+            node, material = pair
+        except (TypeError, ValueError):
+            raise InputError("Each insert is a pair (node, material): write inserts=[(node, 'titanium')], for example.") from None
+        parse_material(material)
+        if node is None:
+            raise InputError("No node is chosen for the insert: choose a segmentation or a model.")
+        if node.IsA("vtkMRMLSegmentationNode"):
+            shape: Any = nodes.segmentation_from_node(node)
+        elif node.IsA("vtkMRMLModelNode"):
+            shape = nodes.surface_from_node(node)
+        else:
+            raise InputError(f"{node.GetName()} has no shape to insert: choose a segmentation or a model.")
+        found.append(Insert(shape, material, name=node.GetName()))
+        sources.append(node)
+    return found, sources
+
+
+def structureRadiographs(
+    labelmaps: Sequence[Labelmap], asked: Poses, volume: Volume | None, progress: Progress
+) -> list[list[tuple[str, str, Radiograph]]]:
+    """For each view, each structure with its name, the unit of its pixels ("mm" or "1") and its X-ray."""
+    from XRayTo3DLib.structures import project_structures
+
+    found: list[list[tuple[str, str, Radiograph]]] = [[] for _ in asked.projections]
+    for number, labelmap in enumerate(labelmaps):
+        share = part(progress, number / len(labelmaps), (number + 1) / len(labelmaps))
+        views = project_structures(labelmap, asked.projections, asked.names, volume, progress=share)
+        for pictures, view in zip(found, views, strict=True):
+            pictures += [(structure, view.unit, view.radiograph(label)) for label, structure in view.names.items()]
+    return found

@@ -1,0 +1,560 @@
+"""The fast kernel of the projector, for float32 volumes on a processor: numba, compiled once and cached on disk.
+
+Nothing outside ``projector`` uses this file, and everything works without it, slower: it does what ``projector`` does in
+torch, sample by sample, in the same order of ideas. A ray is walked plane by plane along its index axis (0 x, 1 y, 2 z);
+in the middle, where all four neighbours exist, without checks; at the borders with them. Threads share out tiles of
+neighbouring rays, which read the same memory, or, for the adjoint, planes, so that no two threads write one voxel.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+_TILE_ROWS, _TILE_COLUMNS = 16, 32
+#: Planes of one piece of work of the adjoint: a multiple of a cache line, so that threads do not share one.
+_PLANES = 32
+#: Planes of x that a sweep copies together: a cache line.
+_BLOCK = 16
+#: So many rays read a volume larger than the cache often enough to lay it out for that first.
+_MANY_RAYS, _CACHE_BYTES = 100_000, 12_000_000
+_F32, _I32, _U32 = np.float32, np.int32, np.uint32
+
+_compiled: set[str] = set()
+
+
+def forward(
+    volume: np.ndarray,
+    points: np.ndarray,
+    directions: np.ndarray,
+    kinds: np.ndarray,
+    shifts: Sequence[Sequence[float]],
+    half_line: bool,
+    width: int,
+    threads: int,
+    slopes: bool = False,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Line integrals (N,) and their derivatives.
+
+    - ``volume``: float32 [z, y, x], contiguous;
+    - ``points`` (N, 3) or (1, 3), ``directions`` (N, 3): float64, voxel index coordinates (x, y, z), per mm of ray;
+    - ``kinds``: int8 (N,), the axis whose planes a ray crosses, plus 3 times the number of its ``shifts``: where around a
+      plane, in gaps between planes, it is sampled; samples of one plane weigh the same;
+    - ``width``: rays in a row of the detector, for tiles of neighbours;
+    - with ``slopes`` the second array (N, 6) is the derivative by point and direction, else it is empty.
+    """
+    rays = len(directions)
+    values = np.zeros(rays, np.float32)
+    derivatives = np.zeros((rays if slopes else 0, 6), np.float32)
+    tiles = -(-rays // width // _TILE_ROWS) * -(-width // _TILE_COLUMNS)
+    kernel = _forward_slopes if slopes else _forward
+    many = rays >= _MANY_RAYS and volume.nbytes > _CACHE_BYTES
+    flat, strides = _spread_out(volume, threads) if many else (volume.reshape(-1), _strides_of(volume.shape))
+    for kind in np.unique(kinds):
+        axis = int(kind) % 3
+        # All rays go through the planes that fit the cache before the next planes are fetched.
+        planes = volume.shape[2 - axis]
+        together = max(16, _CACHE_BYTES * planes // volume.nbytes) if many else planes
+        for first in range(0, planes, together):
+            extent = first, min(planes, first + together)
+            rays_of = axis, kind, points, directions, kinds, np.array(shifts[kind // 3]), half_line, width
+            _run(kernel, (flat, volume.shape, strides, *rays_of, extent, values, derivatives), tiles, threads)
+    return values, derivatives
+
+
+def adjoint(
+    pixels: np.ndarray,
+    volume: np.ndarray,
+    points: np.ndarray,
+    directions: np.ndarray,
+    kinds: np.ndarray,
+    shifts: Sequence[Sequence[float]],
+    half_line: bool,
+    threads: int,
+) -> None:
+    """Add to ``volume`` what every pixel (N,) spreads along its ray, with the weights of :func:`forward`."""
+    for kind in np.unique(kinds):
+        axis = int(kind) % 3
+        pieces = -(-volume.shape[2 - axis] // _PLANES)
+        rays_of = axis, kind, points, directions, kinds, np.array(shifts[kind // 3]), half_line
+        _run(_adjoint, (volume.reshape(-1), volume.shape, _strides_of(volume.shape), *rays_of, pixels), pieces, threads)
+
+
+def _strides_of(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Voxels from one x, y and z to the next in a contiguous volume."""
+    return 1, shape[2], shape[1] * shape[2]
+
+
+def _spread_out(volume: np.ndarray, threads: int) -> tuple[np.ndarray, tuple[int, int, int]]:
+    """A copy whose rows and slices are an odd number of cache lines apart, and its strides.
+
+    Rows of a power of two, as CTs have them, put all the planes that a ray crosses into the same few places of the cache.
+    """
+    depth, height, breadth = volume.shape
+    row = (breadth // 16 | 1) * 16 + 32 if breadth % 16 else (breadth // 16 | 1) * 16
+    rows = height | 1
+    copy = np.empty((depth, rows, row), np.float32)
+
+    def fill(first: int) -> None:
+        copy[first : first + 4, :height, :breadth] = volume[first : first + 4]
+
+    list(_pool(threads).map(fill, range(0, depth, 4)))
+    return copy.reshape(-1), (1, row, rows * row)
+
+
+def sweep(
+    volume: np.ndarray,
+    axis: int,
+    first: int,
+    u: np.ndarray,
+    v: np.ndarray,
+    threads: int,
+) -> np.ndarray:
+    """Sums (V, U) of bilinear samples of the planes from ``first`` on, for a detector that stands along the voxel axes.
+
+    ``u`` (K, U) and ``v`` (K, V) say where the columns and rows of pixels meet each plane, in voxels; both grow or fall
+    evenly with the pixel. A row of voxels is resampled once for all the rows of pixels that it meets: the same sums as
+    those of :func:`forward`, many times faster.
+    """
+    rows = volume.shape[1] if axis == 2 else volume.shape[0]
+    pieces = min(rows, 4 * threads) if threads > 1 else 1
+    edges = [rows * n // pieces for n in range(pieces + 1)]
+    # A row of voxels reaches the rows of pixels less than 1 away: a piece of work holds no more of the picture than these.
+    low, high = v.min(axis=0), v.max(axis=0)
+    parts = []
+    for begin, end in pairwise(edges):
+        near = np.nonzero((high > begin - 1) & (low < end))[0]
+        top, bottom = (int(near[0]), int(near[-1]) + 1) if len(near) else (0, 0)
+        parts.append((begin, end, top, np.zeros((bottom - top, u.shape[1]), np.float32)))
+    columns = _neighbours(u, volume.shape[1] if axis == 0 else volume.shape[2], _BLOCK if axis == 0 else 1)
+    _announce(_sweep)
+
+    def work(part: tuple[int, int, int, np.ndarray]) -> None:
+        _sweep(volume, axis, first, *columns, v, *part)
+
+    list(map(work, parts) if threads == 1 else _pool(threads).map(work, parts))
+    total = np.zeros((v.shape[1], u.shape[1]), np.float32)
+    for _, _, top, picture in parts:
+        total[top : top + len(picture)] += picture
+    return total
+
+
+def sum_planes(volume: np.ndarray, axis: int, threads: int) -> np.ndarray:
+    """The planes of an axis added up: [z, y], [z, x] or [y, x] for the axes x, y and z."""
+    total = np.zeros([n for a, n in enumerate(volume.shape) if a != 2 - axis], np.float32)
+    _announce(_sum_rows)
+    edges = [len(total) * n // (4 * threads) for n in range(4 * threads + 1)]
+    list(_pool(threads).map(lambda piece: _sum_rows(volume, axis, *piece, total), pairwise(edges)))
+    return total
+
+
+def _run(kernel: Any, arguments: Sequence[Any], pieces: int, threads: int) -> None:
+    """The kernel over all pieces of work, handed out in order to the threads; it runs outside Python's lock."""
+    _announce(kernel)
+    if threads == 1 or pieces == 1:
+        kernel(*arguments, 0, pieces)
+        return
+    share = max(1, pieces // (8 * threads))
+    starts = range(0, pieces, share)
+    list(_pool(threads).map(lambda first: kernel(*arguments, first, min(pieces, first + share)), starts))
+
+
+@lru_cache(maxsize=4)
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="projector")
+
+
+def _announce(kernel: Any) -> None:
+    """Say, before the first call on a machine, that it will compile: it takes some seconds."""
+    name = kernel.py_func.__name__
+    if name in _compiled:
+        return
+    _compiled.add(name)
+    if not any(Path(kernel.stats.cache_path).glob(f"{Path(__file__).stem}.{name}-*.nbi")):
+        logging.getLogger(__name__).warning("Compiling the fast projector, once on this machine (some seconds) ...")
+
+
+_jit: Callable[..., Any] = njit(nogil=True, fastmath=True, cache=True)
+_inline: Callable[..., Any] = njit(nogil=True, fastmath=True, inline="always")
+
+
+@_jit
+def _sum_rows(volume, axis, begin, end, total):  # type: ignore[no-untyped-def]
+    """Add up planes, for the rows [begin, end) of the sum: of slices for x and y, of rows for z."""
+    if axis == 0:
+        for z in range(begin, end):
+            for y in range(volume.shape[1]):
+                value = _F32(0)
+                for x in range(volume.shape[2]):
+                    value += volume[z, y, x]
+                total[z, y] = value
+        return
+    for row in range(begin, end):
+        for plane in range(volume.shape[1 if axis == 1 else 0]):
+            voxels = volume[row, plane] if axis == 1 else volume[plane, row]
+            for x in range(volume.shape[2]):
+                total[row, x] += voxels[x]
+
+
+@_inline
+def _ray(shape, axis, points, directions, i, half_line):  # type: ignore[no-untyped-def]
+    """Start and slope in the two other axes, millimetres a plane, and the planes [low, high) that it can touch."""
+    # The array axis of x is 2, of y 1, of z 0; u is the minor axis that varies faster in memory.
+    u_axis = 1 if axis == 0 else 0
+    v_axis = 1 if axis == 2 else 2
+    p = i if len(points) > 1 else 0
+    step = directions[i, axis]
+    du, dv = directions[i, u_axis] / step, directions[i, v_axis] / step
+    u, v = points[p, u_axis] - du * points[p, axis], points[p, v_axis] - dv * points[p, axis]
+    low, high = 0.0, float(shape[2 - axis])
+    for start, slope, size in ((u, du, shape[2 - u_axis]), (v, dv, shape[2 - v_axis])):
+        # Two planes of slack: the shifts, and rounding. What is not needed costs a checked sample.
+        if abs(slope) > 1e-9:
+            a, b = (-1 - start) / slope, (size - start) / slope
+            low, high = max(low, min(a, b) - 2), min(high, max(a, b) + 3)
+        elif start <= -1 or start >= size:
+            high = low
+    if half_line:
+        if step > 0:
+            low = max(low, np.floor(points[p, axis]) + 1)
+        else:
+            high = min(high, np.ceil(points[p, axis]))
+    first = int(np.ceil(low))
+    return u, v, du, dv, 1 / abs(step), first, max(first, int(np.ceil(high)))
+
+
+@_inline
+def _inside(start, slope, size, low, high):  # type: ignore[no-untyped-def]
+    """The planes in [low, high) where the sample and its next neighbour exist, with some slack."""
+    margin = 1e-3
+    if abs(slope) > 1e-9:
+        a, b = (margin - start) / slope, (size - 1 - margin - start) / slope
+        first, last = np.ceil(min(a, b)), np.floor(max(a, b))
+        if first > high or last < low:
+            return low, low
+        return max(low, int(first)), min(high, int(last) + 1)
+    if margin <= start <= size - 1 - margin:
+        return low, high
+    return low, low
+
+
+@_inline
+def _middle(shape, axis, u, v, du, dv, low, high):  # type: ignore[no-untyped-def]
+    u_size = shape[1] if axis == 0 else shape[2]
+    v_size = shape[1] if axis == 2 else shape[0]
+    a, b = _inside(u, du, u_size, low, high)
+    c, d = _inside(v, dv, v_size, low, high)
+    first, last = max(a, c), min(b, d)
+    return (first, last) if last > first else (low, low)
+
+
+@_inline
+def _ordered(strides, axis):  # type: ignore[no-untyped-def]
+    """Voxels from one plane, u and v to the next."""
+    x, y, z = strides
+    if axis == 0:
+        return x, y, z
+    return (y, x, z) if axis == 1 else (z, x, y)
+
+
+@_jit
+def _checked(volume, shape, strides, axis, k, u, v):  # type: ignore[no-untyped-def]
+    """The four neighbours in plane k, 0 where there is none, and the position between them."""
+    i, j = int(np.floor(u)), int(np.floor(v))
+    k_stride, u_stride, v_stride = _ordered(strides, axis)
+    u_size = shape[1] if axis == 0 else shape[2]
+    v_size = shape[1] if axis == 2 else shape[0]
+    a = b = c = d = _F32(0)
+    offset = k * k_stride + i * u_stride + j * v_stride
+    if 0 <= j < v_size:
+        if 0 <= i < u_size:
+            a = volume[offset]
+        if 0 <= i + 1 < u_size:
+            b = volume[offset + u_stride]
+    if 0 <= j + 1 < v_size:
+        if 0 <= i < u_size:
+            c = volume[offset + v_stride]
+        if 0 <= i + 1 < u_size:
+            d = volume[offset + u_stride + v_stride]
+    return a, b, c, d, _F32(u - i), _F32(v - j)
+
+
+@_jit
+def _sample(volume, at, su, sv, fu, fv):  # type: ignore[no-untyped-def]
+    # Unsigned: an index that cannot be negative needs no check for Python's counting from the end.
+    a, b = volume[at], volume[_U32(at + su)]
+    c, d = volume[_U32(at + sv)], volume[_U32(at + su + sv)]
+    p, q = a + fu * (b - a), c + fu * (d - c)
+    return p + fv * (q - p)
+
+
+@_jit
+def _sum(volume, base, k_stride, u_stride, v_stride, u, v, du, dv, planes, shift, count):  # type: ignore[no-untyped-def]
+    """Bilinear samples of consecutive planes, added up, without checks; the compiler makes vectors of these loops.
+
+    With a ``count`` of 2 both samples of a plane, at -shift and +shift, are taken while its memory is near.
+    """
+    total = _F32(0)
+    sk, su, sv, o = _I32(k_stride), _I32(u_stride), _I32(v_stride), _I32(base)
+    if count == 1:
+        for n in range(planes):
+            k = _I32(n)
+            x, y = u + _F32(k) * du, v + _F32(k) * dv
+            i, j = _I32(x), _I32(y)
+            total += _sample(volume, _U32(o + _I32(k * sk) + _I32(i * su) + _I32(j * sv)), su, sv, x - _F32(i), y - _F32(j))
+        return total
+    across, down = shift * du, shift * dv
+    for n in range(planes):
+        k = _I32(n)
+        x, y = u + _F32(k) * du - across, v + _F32(k) * dv - down
+        i, j = _I32(x), _I32(y)
+        total += _sample(volume, _U32(o + _I32(k * sk) + _I32(i * su) + _I32(j * sv)), su, sv, x - _F32(i), y - _F32(j))
+        x, y = x + 2 * across, y + 2 * down
+        i, j = _I32(x), _I32(y)
+        total += _sample(volume, _U32(o + _I32(k * sk) + _I32(i * su) + _I32(j * sv)), su, sv, x - _F32(i), y - _F32(j))
+    return total
+
+
+@_jit
+def _forward(  # type: ignore[no-untyped-def]
+    flat, shape, strides, axis, kind, points, directions, kinds, shifts, half_line, width, extent, values, derivatives, begin, end
+):
+    k_stride, u_stride, v_stride = _ordered(strides, axis)
+    rays = len(directions)
+    columns = -(-width // _TILE_COLUMNS)
+    for tile in range(begin, end):
+        top, left = tile // columns * _TILE_ROWS, tile % columns * _TILE_COLUMNS
+        for row in range(top, top + _TILE_ROWS):
+            for i in range(row * width + left, min(rays, row * width + min(width, left + _TILE_COLUMNS))):
+                if kinds[i] != kind:
+                    continue
+                u, v, du, dv, length, low, high = _ray(shape, axis, points, directions, i, half_line)
+                low, high = max(low, extent[0]), min(high, extent[1])
+                first, last = low, high
+                for shift in shifts:
+                    first, last = _middle(shape, axis, u + shift * du, v + shift * dv, du, dv, first, last)
+                total = 0.0
+                if last > first:
+                    total += _sum(
+                        flat, first * k_stride, k_stride, u_stride, v_stride,
+                        _F32(u + first * du), _F32(v + first * dv), _F32(du), _F32(dv), last - first, _F32(shifts[-1]), len(shifts),
+                    )  # fmt: skip
+                for shift in shifts:
+                    for start, stop in ((low, first), (last, high)):
+                        for k in range(start, stop):
+                            a, b, c, d, fu, fv = _checked(flat, shape, strides, axis, k, u + (k + shift) * du, v + (k + shift) * dv)
+                            p, q = a + fu * (b - a), c + fu * (d - c)
+                            total += p + fv * (q - p)
+                values[i] += total * length / len(shifts)
+
+
+@_jit
+def _sums(volume, base, k_stride, u_stride, v_stride, u, v, du, dv, planes):  # type: ignore[no-untyped-def]
+    """As ``_sum``, with the sums of the derivatives by u and v, and of these times the number of the plane."""
+    total = by_u = by_v = by_ku = by_kv = _F32(0)
+    sk, su, sv, o = _I32(k_stride), _I32(u_stride), _I32(v_stride), _I32(base)
+    for n in range(planes):
+        k = _I32(n)
+        x, y = u + _F32(k) * du, v + _F32(k) * dv
+        i, j = _I32(x), _I32(y)
+        fu, fv = x - _F32(i), y - _F32(j)
+        at = _U32(o + _I32(k * sk) + _I32(i * su) + _I32(j * sv))
+        a, b = volume[at], volume[_U32(at + su)]
+        c, d = volume[_U32(at + sv)], volume[_U32(at + su + sv)]
+        p, q = a + fu * (b - a), c + fu * (d - c)
+        g, h = (b - a) + fv * ((d - c) - (b - a)), q - p
+        total += p + fv * h
+        by_u += g
+        by_v += h
+        by_ku += _F32(k) * g
+        by_kv += _F32(k) * h
+    return total, by_u, by_v, by_ku, by_kv
+
+
+@_jit
+def _forward_slopes(  # type: ignore[no-untyped-def]
+    flat, shape, strides, axis, kind, points, directions, kinds, shifts, half_line, width, extent, values, derivatives, begin, end
+):
+    k_stride, u_stride, v_stride = _ordered(strides, axis)
+    u_axis = 1 if axis == 0 else 0
+    v_axis = 1 if axis == 2 else 2
+    rays = len(directions)
+    columns = -(-width // _TILE_COLUMNS)
+    for tile in range(begin, end):
+        top, left = tile // columns * _TILE_ROWS, tile % columns * _TILE_COLUMNS
+        for row in range(top, top + _TILE_ROWS):
+            for i in range(row * width + left, min(rays, row * width + min(width, left + _TILE_COLUMNS))):
+                if kinds[i] != kind:
+                    continue
+                u, v, du, dv, length, low, high = _ray(shape, axis, points, directions, i, half_line)
+                low, high = max(low, extent[0]), min(high, extent[1])
+                total = by_u = by_v = by_du = by_dv = 0.0
+                for shift in shifts:
+                    u0, v0 = u + shift * du, v + shift * dv
+                    first, last = _middle(shape, axis, u0, v0, du, dv, low, high)
+                    if last > first:
+                        s, g, h, kg, kh = _sums(
+                            flat, first * k_stride, k_stride, u_stride, v_stride,
+                            _F32(u0 + first * du), _F32(v0 + first * dv), _F32(du), _F32(dv), last - first,
+                        )  # fmt: skip
+                        total, by_u, by_v = total + s, by_u + g, by_v + h
+                        by_du += kg + (first + shift) * g
+                        by_dv += kh + (first + shift) * h
+                    for start, stop in ((low, first), (last, high)):
+                        for k in range(start, stop):
+                            a, b, c, d, fu, fv = _checked(flat, shape, strides, axis, k, u0 + k * du, v0 + k * dv)
+                            p, q = a + fu * (b - a), c + fu * (d - c)
+                            g, h = (b - a) + fv * ((d - c) - (b - a)), q - p
+                            total, by_u, by_v = total + p + fv * h, by_u + g, by_v + h
+                            by_du += (k + shift) * g
+                            by_dv += (k + shift) * h
+                weight = length / len(shifts)
+                values[i] += total * weight
+                # start = p_minor - slope p_axis, slope = d_minor / d_axis, length = 1 / |d_axis|: the chain rule.
+                along, step = points[i if len(points) > 1 else 0, axis], directions[i, axis]
+                by_du, by_dv = by_du - along * by_u, by_dv - along * by_v
+                derivatives[i, u_axis] += weight * by_u
+                derivatives[i, v_axis] += weight * by_v
+                derivatives[i, axis] += -weight * (by_u * du + by_v * dv)
+                derivatives[i, 3 + u_axis] += weight * by_du / step
+                derivatives[i, 3 + v_axis] += weight * by_dv / step
+                derivatives[i, 3 + axis] += -weight * (by_du * du + by_dv * dv + total) / step
+
+
+@_jit
+def _spread(volume, base, k_stride, u_stride, v_stride, u, v, du, dv, planes, value):  # type: ignore[no-untyped-def]
+    """The transpose of ``_sum``: the value goes to the voxels that were read."""
+    sk, su, sv, o = _I32(k_stride), _I32(u_stride), _I32(v_stride), _I32(base)
+    for n in range(planes):
+        k = _I32(n)
+        x, y = u + _F32(k) * du, v + _F32(k) * dv
+        i, j = _I32(x), _I32(y)
+        fu, fv = x - _F32(i), y - _F32(j)
+        at = _U32(o + _I32(k * sk) + _I32(i * su) + _I32(j * sv))
+        q = fv * value
+        p = value - q
+        volume[at] += p - fu * p
+        volume[_U32(at + su)] += fu * p
+        volume[_U32(at + sv)] += q - fu * q
+        volume[_U32(at + su + sv)] += fu * q
+
+
+@_jit
+def _spread_checked(volume, shape, strides, axis, k, u, v, value):  # type: ignore[no-untyped-def]
+    i, j = int(np.floor(u)), int(np.floor(v))
+    fu, fv = _F32(u - i), _F32(v - j)
+    k_stride, u_stride, v_stride = _ordered(strides, axis)
+    u_size = shape[1] if axis == 0 else shape[2]
+    v_size = shape[1] if axis == 2 else shape[0]
+    offset = k * k_stride + i * u_stride + j * v_stride
+    for down in range(2):
+        for right in range(2):
+            if 0 <= i + right < u_size and 0 <= j + down < v_size:
+                weight = (fu if right else 1 - fu) * (fv if down else 1 - fv)
+                volume[offset + right * u_stride + down * v_stride] += _F32(weight * value)
+
+
+@_jit
+def _adjoint(flat, shape, strides, axis, kind, points, directions, kinds, shifts, half_line, pixels, begin, end):  # type: ignore[no-untyped-def]
+    k_stride, u_stride, v_stride = _ordered(strides, axis)
+    for piece in range(begin, end):
+        for i in range(len(directions)):
+            if kinds[i] != kind or pixels[i] == 0:
+                continue
+            u, v, du, dv, length, low, high = _ray(shape, axis, points, directions, i, half_line)
+            low, high = max(low, piece * _PLANES), min(high, (piece + 1) * _PLANES)
+            if high <= low:
+                continue
+            value = _F32(pixels[i] * length / len(shifts))
+            for shift in shifts:
+                u0, v0 = u + shift * du, v + shift * dv
+                first, last = _middle(shape, axis, u0, v0, du, dv, low, high)
+                if last > first:
+                    _spread(
+                        flat, first * k_stride, k_stride, u_stride, v_stride,
+                        _F32(u0 + first * du), _F32(v0 + first * dv), _F32(du), _F32(dv), last - first, value,
+                    )  # fmt: skip
+                for start, stop in ((low, first), (last, high)):
+                    for k in range(start, stop):
+                        _spread_checked(flat, shape, strides, axis, k, u0 + k * du, v0 + k * dv, value)
+
+
+@_jit
+def _neighbours(u, size, stride):  # type: ignore[no-untyped-def]
+    """Left neighbour, times the stride, and the weights of both neighbours; one that does not exist weighs 0."""
+    index = np.zeros(u.shape, np.uint32)
+    left, right = np.zeros(u.shape, np.float32), np.zeros(u.shape, np.float32)
+    for k in range(u.shape[0]):
+        for c in range(u.shape[1]):
+            if -1 < u[k, c] < size:
+                i = int(u[k, c] + 1) - 1
+                fraction = u[k, c] - i
+                if i < 0:
+                    left[k, c] = fraction
+                elif i < size - 1:
+                    index[k, c], left[k, c], right[k, c] = i * stride, 1 - fraction, fraction
+                else:
+                    index[k, c], right[k, c] = max(i - 1, 0) * stride, 1 - fraction
+    return index, left, right
+
+
+@_jit
+def _sweep(volume, axis, first, index, left, right, v, begin, end, top, picture):  # type: ignore[no-untyped-def]
+    """Add what the voxel rows [begin, end) of every plane give to the rows of pixels from ``top`` on."""
+    planes, columns = index.shape
+    size = volume.shape[1] if axis == 0 else volume.shape[2]
+    block = _BLOCK if axis == 0 else 1
+    beside = np.uint64(min(1, size - 1) * block)
+    # Planes of x lie across memory: a block of them is copied together, voxels of one plane then a block apart.
+    lines = np.zeros(size * block if axis == 0 else 0, np.float32)
+    flat, out = volume.reshape(-1), picture.reshape(-1)
+    index, left, right = index.reshape(-1), left.reshape(-1), right.reshape(-1)
+    line = np.zeros(columns, np.float32)
+    for r in range(begin, end):
+        for k0 in range(0, planes, block):
+            if axis == 0:
+                count = min(block, planes - k0)
+                for c in range(size):
+                    base = (r * size + c) * volume.shape[2] + first + k0
+                    if count == _BLOCK:
+                        for n in range(_BLOCK):
+                            lines[c * _BLOCK + n] = flat[base + n]
+                    else:
+                        for n in range(count):
+                            lines[c * _BLOCK + n] = flat[base + n]
+            for k in range(k0, min(planes, k0 + block)):
+                # The rows of pixels within 1 of this row of voxels: v is linear in the pixel.
+                per_row = (v.shape[1] - 1) / (v[k, -1] - v[k, 0])
+                a, b = (r - 1 - v[k, 0]) * per_row, (r + 1 - v[k, 0]) * per_row
+                low = max(top, int(min(a, b)) - 1)
+                high = min(top + len(picture), int(max(a, b)) + 2)
+                if high <= low:
+                    continue
+                table = np.uint64(k * columns)
+                if axis == 0:
+                    _resample(lines, np.uint64(k - k0), beside, index, left, right, table, line)
+                else:
+                    start = (r * volume.shape[1] + first + k) if axis == 1 else ((first + k) * volume.shape[1] + r)
+                    _resample(flat, np.uint64(start * size), beside, index, left, right, table, line)
+                for p in range(low, high):
+                    weight = _F32(1 - abs(v[k, p] - r))
+                    if weight > 0:
+                        target = np.uint64((p - top) * columns)
+                        for c in range(columns):
+                            out[target + np.uint64(c)] += weight * line[c]
+
+
+@_jit
+def _resample(voxels, base, beside, index, left, right, table, line):  # type: ignore[no-untyped-def]
+    for c in range(len(line)):
+        t = table + np.uint64(c)
+        i = base + np.uint64(index[t])
+        line[c] = left[t] * voxels[i] + right[t] * voxels[i + beside]
