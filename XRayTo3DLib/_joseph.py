@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -19,13 +20,13 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-_TILE_ROWS, _TILE_COLUMNS = 16, 32
+_TILE_ROWS, _TILE_COLUMNS = 4, 64
 #: Planes of one piece of work of the adjoint: a multiple of a cache line, so that threads do not share one.
 _PLANES = 32
 #: Planes of x that a sweep copies together: a cache line.
 _BLOCK = 16
 #: So many rays read a volume larger than the cache often enough to lay it out for that first.
-_MANY_RAYS, _CACHE_BYTES = 100_000, 12_000_000
+_MANY_RAYS, _CACHE_BYTES = 300_000, 12_000_000
 _F32, _I32, _U32 = np.float32, np.int32, np.uint32
 
 _compiled: set[str] = set()
@@ -55,19 +56,65 @@ def forward(
     values = np.zeros(rays, np.float32)
     derivatives = np.zeros((rays if slopes else 0, 6), np.float32)
     tiles = -(-rays // width // _TILE_ROWS) * -(-width // _TILE_COLUMNS)
-    kernel = _forward_slopes if slopes else _forward
+    flat, strides = volume.reshape(-1), _strides_of(volume.shape)
+    if slopes:
+        for kind in np.unique(kinds):
+            rays_of = int(kind) % 3, kind, points, directions, kinds, np.array(shifts[kind // 3]), half_line, width
+            _run(_forward_slopes, (flat, volume.shape, strides, *rays_of, values, derivatives), tiles, threads)
+        return values, derivatives
+    pairs = _Pairs.none()
     many = rays >= _MANY_RAYS and volume.nbytes > _CACHE_BYTES
-    flat, strides = _spread_out(volume, threads) if many else (volume.reshape(-1), _strides_of(volume.shape))
-    for kind in np.unique(kinds):
+    for kind in sorted(np.unique(kinds), key=lambda kind: kind % 3):
         axis = int(kind) % 3
+        if many and not pairs.serve(axis):
+            pairs = _Pairs.none()  # gives its memory back first
+            pairs = _Pairs.of(volume, axis, threads)
         # All rays go through the planes that fit the cache before the next planes are fetched.
         planes = volume.shape[2 - axis]
         together = max(16, _CACHE_BYTES * planes // volume.nbytes) if many else planes
+        rays_of = axis, kind, points, directions, kinds, np.array(shifts[kind // 3]), half_line, width
         for first in range(0, planes, together):
             extent = first, min(planes, first + together)
-            rays_of = axis, kind, points, directions, kinds, np.array(shifts[kind // 3]), half_line, width
-            _run(kernel, (flat, volume.shape, strides, *rays_of, extent, values, derivatives), tiles, threads)
+            layout = flat, volume.shape, strides, pairs.flat, pairs.strides, pairs.step
+            _run(_forward, (*layout, *rays_of, extent, values), tiles, threads)
     return values, derivatives
+
+
+@dataclass(frozen=True, eq=False)
+class _Pairs:
+    """A copy of a volume from which rays across the planes of some axes are read with half the loads.
+
+    Every element holds a voxel and its neighbour along u, 16 bits each, in units of ``step``: finer than a line integral in
+    float32 can tell, as long as no voxel is negative. Rows and slices are an odd number of cache lines apart: rows of a
+    power of two, as CTs have them, put all the planes that a ray crosses into the same few places of the cache.
+    """
+
+    flat: np.ndarray
+    strides: tuple[int, int, int]
+    step: float
+    axes: tuple[int, ...]
+
+    @staticmethod
+    def none() -> _Pairs:
+        return _Pairs(np.empty(0, np.uint32), (0, 0, 0), 0.0, ())
+
+    @staticmethod
+    def of(volume: np.ndarray, axis: int, threads: int) -> _Pairs:
+        """The pairs for an axis; without elements when a voxel is negative or nothing is not 0."""
+        axes = (0,) if axis == 0 else (1, 2)
+        depth, height, breadth = volume.shape
+        slabs = range(0, depth, 4)
+        extents = np.array(list(_pool(threads).map(lambda first: _extent(volume, first, min(depth, first + 4)), slabs)))
+        low, high = extents[:, 0].min(), extents[:, 1].max()
+        if not (low >= 0 and 0 < high < np.inf):
+            return _Pairs(np.empty(0, np.uint32), (0, 0, 0), 0.0, axes)
+        row, rows = (-(-breadth // 16) | 1) * 16, height | 1
+        copy, step = np.empty((depth, rows, row), np.uint32), float(high) / 65535
+        list(_pool(threads).map(lambda first: _pack(volume, axis, 1 / step, copy, first, min(depth, first + 4)), slabs))
+        return _Pairs(copy.reshape(-1), (1, row, rows * row), step, axes)
+
+    def serve(self, axis: int) -> bool:
+        return axis in self.axes
 
 
 def adjoint(
@@ -91,23 +138,6 @@ def adjoint(
 def _strides_of(shape: tuple[int, ...]) -> tuple[int, int, int]:
     """Voxels from one x, y and z to the next in a contiguous volume."""
     return 1, shape[2], shape[1] * shape[2]
-
-
-def _spread_out(volume: np.ndarray, threads: int) -> tuple[np.ndarray, tuple[int, int, int]]:
-    """A copy whose rows and slices are an odd number of cache lines apart, and its strides.
-
-    Rows of a power of two, as CTs have them, put all the planes that a ray crosses into the same few places of the cache.
-    """
-    depth, height, breadth = volume.shape
-    row = (breadth // 16 | 1) * 16 + 32 if breadth % 16 else (breadth // 16 | 1) * 16
-    rows = height | 1
-    copy = np.empty((depth, rows, row), np.float32)
-
-    def fill(first: int) -> None:
-        copy[first : first + 4, :height, :breadth] = volume[first : first + 4]
-
-    list(_pool(threads).map(fill, range(0, depth, 4)))
-    return copy.reshape(-1), (1, row, rows * row)
 
 
 def sweep(
@@ -324,10 +354,68 @@ def _sum(volume, base, k_stride, u_stride, v_stride, u, v, du, dv, planes, shift
 
 
 @_jit
+def _extent(volume, begin, end):  # type: ignore[no-untyped-def]
+    low, high = volume[begin, 0, 0], volume[begin, 0, 0]
+    for value in volume[begin:end].reshape(-1):
+        low, high = min(low, value), max(high, value)
+    return low, high
+
+
+@_jit
+def _pack(volume, axis, scale, pairs, begin, end):  # type: ignore[no-untyped-def]
+    scale, half = _F32(scale), _F32(0.5)
+    for z in range(begin, end):
+        for y in range(volume.shape[1]):
+            row, target = volume[z, y], pairs[z, y]
+            if axis == 0:
+                other = volume[z, min(y + 1, volume.shape[1] - 1)]
+                for x in range(len(row)):
+                    target[x] = _U32(row[x] * scale + half) | _U32(other[x] * scale + half) << _U32(16)
+            else:
+                for x in range(len(row) - 1):
+                    target[x] = _U32(row[x] * scale + half) | _U32(row[x + 1] * scale + half) << _U32(16)
+
+
+@_jit
+def _pair_sample(pairs, at, sv, fu, fv):  # type: ignore[no-untyped-def]
+    w, z = pairs[at], pairs[_U32(at + sv)]
+    a, b = _F32(_I32(w & _U32(0xFFFF))), _F32(_I32(w >> _U32(16)))
+    c, d = _F32(_I32(z & _U32(0xFFFF))), _F32(_I32(z >> _U32(16)))
+    p, q = a + fu * (b - a), c + fu * (d - c)
+    return p + fv * (q - p)
+
+
+@_jit
+def _sum_pairs(pairs, base, k_stride, u_stride, v_stride, u, v, du, dv, planes, shift, count):  # type: ignore[no-untyped-def]
+    """As ``_sum``, from pairs."""
+    total = _F32(0)
+    sk, su, sv, o = _I32(k_stride), _I32(u_stride), _I32(v_stride), _I32(base)
+    if count == 1:
+        for n in range(planes):
+            k = _I32(n)
+            x, y = u + _F32(k) * du, v + _F32(k) * dv
+            i, j = _I32(x), _I32(y)
+            total += _pair_sample(pairs, _U32(o + _I32(k * sk) + _I32(i * su) + _I32(j * sv)), sv, x - _F32(i), y - _F32(j))
+        return total
+    across, down = shift * du, shift * dv
+    for n in range(planes):
+        k = _I32(n)
+        x, y = u + _F32(k) * du - across, v + _F32(k) * dv - down
+        i, j = _I32(x), _I32(y)
+        total += _pair_sample(pairs, _U32(o + _I32(k * sk) + _I32(i * su) + _I32(j * sv)), sv, x - _F32(i), y - _F32(j))
+        x, y = x + 2 * across, y + 2 * down
+        i, j = _I32(x), _I32(y)
+        total += _pair_sample(pairs, _U32(o + _I32(k * sk) + _I32(i * su) + _I32(j * sv)), sv, x - _F32(i), y - _F32(j))
+    return total
+
+
+@_jit
 def _forward(  # type: ignore[no-untyped-def]
-    flat, shape, strides, axis, kind, points, directions, kinds, shifts, half_line, width, extent, values, derivatives, begin, end
-):
+    flat, shape, strides, pairs, pair_strides, step,
+    axis, kind, points, directions, kinds, shifts, half_line, width, extent, values, begin, end,
+):  # fmt: skip
     k_stride, u_stride, v_stride = _ordered(strides, axis)
+    k_pairs, u_pairs, v_pairs = _ordered(pair_strides, axis)
     rays = len(directions)
     columns = -(-width // _TILE_COLUMNS)
     for tile in range(begin, end):
@@ -343,10 +431,16 @@ def _forward(  # type: ignore[no-untyped-def]
                     first, last = _middle(shape, axis, u + shift * du, v + shift * dv, du, dv, first, last)
                 total = 0.0
                 if last > first:
-                    total += _sum(
-                        flat, first * k_stride, k_stride, u_stride, v_stride,
-                        _F32(u + first * du), _F32(v + first * dv), _F32(du), _F32(dv), last - first, _F32(shifts[-1]), len(shifts),
-                    )  # fmt: skip
+                    u0, v0, planes = _F32(u + first * du), _F32(v + first * dv), last - first
+                    shift, count = _F32(shifts[-1]), len(shifts)
+                    if len(pairs):
+                        total += step * _sum_pairs(
+                            pairs, first * k_pairs, k_pairs, u_pairs, v_pairs, u0, v0, _F32(du), _F32(dv), planes, shift, count
+                        )
+                    else:
+                        total += _sum(
+                            flat, first * k_stride, k_stride, u_stride, v_stride, u0, v0, _F32(du), _F32(dv), planes, shift, count
+                        )
                 for shift in shifts:
                     for start, stop in ((low, first), (last, high)):
                         for k in range(start, stop):
@@ -381,7 +475,7 @@ def _sums(volume, base, k_stride, u_stride, v_stride, u, v, du, dv, planes):  # 
 
 @_jit
 def _forward_slopes(  # type: ignore[no-untyped-def]
-    flat, shape, strides, axis, kind, points, directions, kinds, shifts, half_line, width, extent, values, derivatives, begin, end
+    flat, shape, strides, axis, kind, points, directions, kinds, shifts, half_line, width, values, derivatives, begin, end
 ):
     k_stride, u_stride, v_stride = _ordered(strides, axis)
     u_axis = 1 if axis == 0 else 0
@@ -395,7 +489,6 @@ def _forward_slopes(  # type: ignore[no-untyped-def]
                 if kinds[i] != kind:
                     continue
                 u, v, du, dv, length, low, high = _ray(shape, axis, points, directions, i, half_line)
-                low, high = max(low, extent[0]), min(high, extent[1])
                 total = by_u = by_v = by_du = by_dv = 0.0
                 for shift in shifts:
                     u0, v0 = u + shift * du, v + shift * dv
@@ -417,16 +510,16 @@ def _forward_slopes(  # type: ignore[no-untyped-def]
                             by_du += (k + shift) * g
                             by_dv += (k + shift) * h
                 weight = length / len(shifts)
-                values[i] += total * weight
+                values[i] = total * weight
                 # start = p_minor - slope p_axis, slope = d_minor / d_axis, length = 1 / |d_axis|: the chain rule.
                 along, step = points[i if len(points) > 1 else 0, axis], directions[i, axis]
                 by_du, by_dv = by_du - along * by_u, by_dv - along * by_v
-                derivatives[i, u_axis] += weight * by_u
-                derivatives[i, v_axis] += weight * by_v
-                derivatives[i, axis] += -weight * (by_u * du + by_v * dv)
-                derivatives[i, 3 + u_axis] += weight * by_du / step
-                derivatives[i, 3 + v_axis] += weight * by_dv / step
-                derivatives[i, 3 + axis] += -weight * (by_du * du + by_dv * dv + total) / step
+                derivatives[i, u_axis] = weight * by_u
+                derivatives[i, v_axis] = weight * by_v
+                derivatives[i, axis] = -weight * (by_u * du + by_v * dv)
+                derivatives[i, 3 + u_axis] = weight * by_du / step
+                derivatives[i, 3 + v_axis] = weight * by_dv / step
+                derivatives[i, 3 + axis] = -weight * (by_du * du + by_dv * dv + total) / step
 
 
 @_jit

@@ -15,7 +15,7 @@ from scipy.optimize import linprog
 from XRayTo3DLib.beam import bone_part, describe, tube_beam
 from XRayTo3DLib.detector import check_exposure, expose
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.geometry import ArrayLike, Grid, Projection
+from XRayTo3DLib.geometry import LARGEST_SIDE, ArrayLike, Grid, Projection
 from XRayTo3DLib.images import Volume, to_attenuation
 from XRayTo3DLib.inserts import Insert, Solid, amounts, cropped, shadow, solids
 from XRayTo3DLib.materials import CORTICAL_BONE, WATER, Material
@@ -23,9 +23,6 @@ from XRayTo3DLib.progress import Progress, part, silent
 from XRayTo3DLib.projector import QUALITIES, project
 from XRayTo3DLib.radiographs import Radiograph
 from XRayTo3DLib.views import view_projection
-
-#: More pixels along a side of the detector than this are a mistake in the geometry.
-LARGEST_SIDE = 8192
 
 #: Voxels turned into bone at once; bounds the memory of a call, not its result.
 _CHUNK_VOXELS = 200_000
@@ -120,15 +117,9 @@ def moved_grid(grid: Grid, transform: ArrayLike | Sequence[Sequence[float]] | No
 def check_overlap(grid: Grid, projection: Projection, name: str) -> None:
     """Raise :class:`InputError` when the projection cannot be one of a volume on ``grid``.
 
-    That is when its detector is absurdly large, its source stands inside the grid, or none of its rays crosses the grid,
-    because the grid lies beside the beam or behind the source.
+    That is when its source stands inside the grid, or none of its rays crosses the grid, because the grid lies beside the
+    beam or behind the source.
     """
-    rows, columns = projection.size
-    if max(rows, columns) > LARGEST_SIDE:
-        raise InputError(
-            f"The detector of {name} has {rows} x {columns} pixels: at most {LARGEST_SIDE} a side are possible; "
-            "use larger pixels or a smaller detector."
-        )
     if projection.source is not None:
         index = np.linalg.inv(grid.affine) @ np.append(projection.source, 1.0)
         if ((index[:3] > -0.5) & (index[:3] < np.array(grid.size) - 0.5)).all():
@@ -144,6 +135,7 @@ def check_overlap(grid: Grid, projection: Projection, name: str) -> None:
             "move the isocentre into the volume."
         )
     low, high = corners.min(axis=0), corners.max(axis=0)
+    rows, columns = projection.size
     raise InputError(
         f"The beam of {name} misses the volume (its shadow falls on columns {low[0]:.0f} to {high[0]:.0f}, rows "
         f"{low[1]:.0f} to {high[1]:.0f} of a detector of {columns} x {rows}): move the isocentre into the volume."

@@ -147,8 +147,8 @@ class Projection:
             raise InputError(f"The detector size {self.size} must be (rows, columns), both at least 1.")
         if max(self.size) > LARGEST_SIDE:
             raise InputError(
-                f"The detector has {self.size[0]} x {self.size[1]} pixels, more than {LARGEST_SIDE} along a side: use larger pixels "
-                "or a smaller detector."
+                f"The detector has {self.size[0]} x {self.size[1]} pixels, more than {LARGEST_SIDE} along a side: use larger "
+                "pixels or a smaller detector."
             )
         if len(self.spacing) != 2 or not np.isfinite(self.spacing).all() or min(self.spacing) <= 0:
             raise InputError(f"The detector's pixel spacing {self.spacing} must be two positive numbers in mm.")

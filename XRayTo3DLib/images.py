@@ -143,8 +143,8 @@ def to_attenuation(volume: Volume) -> Volume:
         return volume
     # In place: a CT is large, and every copy of it takes longer than an X-ray of it.
     mu = volume.array.astype(np.float32)
+    mu += np.float32(1000)
     mu *= np.float32(MU_WATER / 1000)
-    mu += np.float32(MU_WATER)
     return Volume(np.maximum(mu, 0, out=mu), volume.grid, "1/mm")
 
 

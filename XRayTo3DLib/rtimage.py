@@ -69,7 +69,7 @@ def write_rtimage(
       and the CT's own frame of reference where it is known.
 
     A radiograph of unknown scale is stored as a digitized film (RADIOGRAPH) instead of a DRR. Raises :class:`InputError`
-    for NaN or infinite pixels, more than 65535 rows or columns, and names, identifiers or an isocentre that cannot be.
+    for NaN or infinite pixels, and for names, identifiers or an isocentre that cannot be.
     """
     dataset = _dataset(radiograph, isocentre)
     dataset.PatientName = _text(patient_name, "patient's name")
@@ -157,8 +157,6 @@ def _dataset(radiograph: Radiograph, isocentre: ArrayLike | None) -> Dataset:
 
 def _set_pixels(dataset: Dataset, radiograph: Radiograph) -> None:
     """Stored values, their scale and the window, which is that of the clinical look."""
-    if max(radiograph.line_integrals.shape) > _LEVELS:
-        raise InputError(f"DICOM has at most {_LEVELS} rows or columns, not {radiograph.line_integrals.shape}: write NRRD.")
     values = radiograph.line_integrals.astype(np.float64)
     black, white = clinical_window(values)  # refuses NaN and infinity
     intercept = _decimal(float(values.min()))

@@ -90,6 +90,8 @@ def view_projection(
     column_direction = -unit(up - (up @ direction) * direction)
     row_direction = np.cross(column_direction, direction) * (-1 if seen_from_detector else 1)
     pixel = (float(spacing), float(spacing)) if np.ndim(spacing) == 0 else (float(spacing[0]), float(spacing[1]))  # type: ignore[index,arg-type]
+    if not (np.isfinite(pixel).all() and min(pixel) > 0):
+        raise InputError(f"The pixel spacing {pixel} must be two positive numbers in mm: correct the spacing.")
     aim = np.asarray(isocentre, dtype=np.float64)
     source = None
     if source_to_detector is None:

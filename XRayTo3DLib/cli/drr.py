@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from XRayTo3DLib.cli.options import FORMATS, LARGEST_SIDE, at_least_zero, count, detector_size, finite, positive, read_matrix, whole
+from XRayTo3DLib.cli.options import FORMATS, at_least_zero, count, detector_size, finite, positive, read_matrix, whole
 from XRayTo3DLib.errors import InputError
+from XRayTo3DLib.geometry import LARGEST_SIDE
 from XRayTo3DLib.progress import part
 from XRayTo3DLib.views import DEFAULT_SOURCE_TO_DETECTOR, VIEW_WORDS, view_projection
 

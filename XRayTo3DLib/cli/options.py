@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 
 from XRayTo3DLib.errors import InputError
+from XRayTo3DLib.geometry import LARGEST_SIDE
 
 #: Said at the end of every option that may be given for one view.
 EACH = "give VALUE for all views, or VIEW=VALUE for one; may be repeated"
 
 #: What a file of an X-ray may be, by its ending.
 FORMATS = ("nrrd", "mha", "nii.gz", "nii", "dcm", "png")
-#: A detector has at most so many pixels along a side.
-LARGEST_SIDE = 8192
 
 
 def finite(text: str) -> float:

@@ -81,9 +81,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--isocentre",
         nargs=3,
         type=float,
-        default=(0.0, 0.0, 0.0),
         metavar=("X", "Y", "Z"),
-        help="where beams aim, LPS mm (default 0 0 0)",
+        help="where beams aim, LPS mm (default: what an RT image says, else 0 0 0)",
     )
     xray.add_argument("--parallel", action="store_true", help="all beams are parallel")
     result = parser.add_argument_group("reconstruction")

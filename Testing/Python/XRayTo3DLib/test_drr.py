@@ -206,13 +206,13 @@ def test_only_beams_whose_rays_miss_are_refused(turn):
 
 
 def test_absurd_geometry_costs_nothing(phantom_volume):
-    huge = view_projection("AP", (0, 0, 0), (100_000, 100_000), 0.01, 1500.0)
     inside = view_projection("AP", (0, 0, 0), (2000, 2000), 1.0, 1000.0, 10.0)
     tracemalloc.start()
     try:
-        for projection in (huge, inside):
-            with pytest.raises(InputError):
-                render_drr(phantom_volume, [projection], ["AP"], kilovolts=80)
+        with pytest.raises(InputError, match="100000 x 100000 pixels"):
+            view_projection("AP", (0, 0, 0), (100_000, 100_000), 0.01, 1500.0)
+        with pytest.raises(InputError, match="inside"):
+            render_drr(phantom_volume, [inside], ["AP"], kilovolts=80)
         with pytest.raises(InputError, match="would need"):
             fit_projection("AP", phantom_volume.grid, 0.001)
         peak = tracemalloc.get_traced_memory()[1]

@@ -245,7 +245,6 @@ def test_a_segmentation_of_contrast_agent_is_where_its_parent_puts_it(logic, ct_
         ({"size": 512}, "two whole numbers"),
         ({"size": (8.5, 8)}, "two whole numbers"),
         ({"projection": view_projection("AP", (5000.0, 0.0, 0.0), (8, 8), 2.0)}, "misses the volume"),
-        ({"projection": view_projection("AP", (0.0, 0.0, 0.0), (100_000, 8), 2.0)}, "100000"),
         ({"projection": np.eye(3, 4)}, "how large the detector is"),
         ({"projection": np.zeros((3, 4)), "size": (8, 8)}, "singular"),
         ({"projection": [[1, 2], [3]], "size": (8, 8)}, "no projection"),
