@@ -17,7 +17,7 @@ _PUBLIC = {
     "views": ["view_projection", "carm_direction", "parse_view"],
     "images": ["MU_WATER", "Labelmap", "Volume", "read_volume", "resample", "to_attenuation", "to_hu", "write_volume"],
     "radiographs": ["Radiograph", "read_radiograph", "write_radiograph"],
-    "projector": ["backproject", "project"],
+    "projector": ["Preview", "backproject", "project"],
     "drr": ["fit_projection", "render_drr"],
     "inserts": ["Insert"],
     "looks": ["to_display", "write_picture"],

@@ -57,9 +57,10 @@ def forward(
     derivatives = np.zeros((rays if slopes else 0, 6), np.float32)
     tiles = -(-rays // width // _TILE_ROWS) * -(-width // _TILE_COLUMNS)
     flat, strides = volume.reshape(-1), _strides_of(volume.shape)
+    lines, spans = _prepared(volume.shape, points, directions, kinds, shifts, half_line, threads)
     if slopes:
         for kind in np.unique(kinds):
-            rays_of = int(kind) % 3, kind, points, directions, kinds, np.array(shifts[kind // 3]), half_line, width
+            rays_of = int(kind) % 3, kind, points, directions, kinds, np.array(shifts[kind // 3]), lines, spans, width
             _run(_forward_slopes, (flat, volume.shape, strides, *rays_of, values, derivatives), tiles, threads)
         return values, derivatives
     pairs = _Pairs.none()
@@ -72,7 +73,7 @@ def forward(
         # All rays go through the planes that fit the cache before the next planes are fetched.
         planes = volume.shape[2 - axis]
         together = max(16, _CACHE_BYTES * planes // volume.nbytes) if many else planes
-        rays_of = axis, kind, points, directions, kinds, np.array(shifts[kind // 3]), half_line, width
+        rays_of = axis, kind, kinds, np.array(shifts[kind // 3]), lines, spans, width
         for first in range(0, planes, together):
             extent = first, min(planes, first + together)
             layout = flat, volume.shape, strides, pairs.flat, pairs.strides, pairs.step
@@ -128,11 +129,29 @@ def adjoint(
     threads: int,
 ) -> None:
     """Add to ``volume`` what every pixel (N,) spreads along its ray, with the weights of :func:`forward`."""
+    lines, spans = _prepared(volume.shape, points, directions, kinds, shifts, half_line, threads)
     for kind in np.unique(kinds):
         axis = int(kind) % 3
         pieces = -(-volume.shape[2 - axis] // _PLANES)
-        rays_of = axis, kind, points, directions, kinds, np.array(shifts[kind // 3]), half_line
+        rays_of = axis, kind, kinds, np.array(shifts[kind // 3]), lines, spans
         _run(_adjoint, (volume.reshape(-1), volume.shape, _strides_of(volume.shape), *rays_of, pixels), pieces, threads)
+
+
+def _prepared(
+    shape: tuple[int, ...],
+    points: np.ndarray,
+    directions: np.ndarray,
+    kinds: np.ndarray,
+    shifts: Sequence[Sequence[float]],
+    half_line: bool,
+    threads: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of every ray its line (N, 5) and its span (N, 4), as :func:`_prepare` fills them in."""
+    rays = len(directions)
+    lines, spans = np.empty((rays, 5)), np.empty((rays, 4), np.int32)
+    reach = np.array([max(around) for around in shifts])
+    _run(_prepare, (shape, points, directions, kinds, reach, half_line, lines, spans), rays, threads)
+    return lines, spans
 
 
 def _strides_of(shape: tuple[int, ...]) -> tuple[int, int, int]:
@@ -235,55 +254,57 @@ def _sum_rows(volume, axis, begin, end, total):  # type: ignore[no-untyped-def]
 
 
 @_inline
-def _ray(shape, axis, points, directions, i, half_line):  # type: ignore[no-untyped-def]
-    """Start and slope in the two other axes, millimetres a plane, and the planes [low, high) that it can touch."""
-    # The array axis of x is 2, of y 1, of z 0; u is the minor axis that varies faster in memory.
-    u_axis = 1 if axis == 0 else 0
-    v_axis = 1 if axis == 2 else 2
-    p = i if len(points) > 1 else 0
-    step = directions[i, axis]
-    du, dv = directions[i, u_axis] / step, directions[i, v_axis] / step
-    u, v = points[p, u_axis] - du * points[p, axis], points[p, v_axis] - dv * points[p, axis]
-    low, high = 0.0, float(shape[2 - axis])
-    for start, slope, size in ((u, du, shape[2 - u_axis]), (v, dv, shape[2 - v_axis])):
-        # Two planes of slack: the shifts, and rounding. What is not needed costs a checked sample.
-        if abs(slope) > 1e-9:
-            a, b = (-1 - start) / slope, (size - start) / slope
-            low, high = max(low, min(a, b) - 2), min(high, max(a, b) + 3)
-        elif start <= -1 or start >= size:
-            high = low
-    if half_line:
-        if step > 0:
-            low = max(low, np.floor(points[p, axis]) + 1)
-        else:
-            high = min(high, np.ceil(points[p, axis]))
-    first = int(np.ceil(low))
-    return u, v, du, dv, 1 / abs(step), first, max(first, int(np.ceil(high)))
+def _axes(axis):  # type: ignore[no-untyped-def]
+    """The minor axes: u, which varies faster in memory, and v. The array axis of x is 2, of y 1, of z 0."""
+    return 1 if axis == 0 else 0, 1 if axis == 2 else 2
 
 
 @_inline
-def _inside(start, slope, size, low, high):  # type: ignore[no-untyped-def]
-    """The planes in [low, high) where the sample and its next neighbour exist, with some slack."""
-    margin = 1e-3
-    if abs(slope) > 1e-9:
-        a, b = (margin - start) / slope, (size - 1 - margin - start) / slope
-        first, last = np.ceil(min(a, b)), np.floor(max(a, b))
-        if first > high or last < low:
-            return low, low
-        return max(low, int(first)), min(high, int(last) + 1)
-    if margin <= start <= size - 1 - margin:
-        return low, high
-    return low, low
+def _clipped(spans, i, begin, end):  # type: ignore[no-untyped-def]
+    """The span of a ray, as far as it lies in the planes [begin, end)."""
+    low, high = max(spans[i, 0], begin), min(spans[i, 3], end)
+    first = min(max(spans[i, 1], low), max(low, high))
+    return low, first, max(first, min(spans[i, 2], high)), high
 
 
-@_inline
-def _middle(shape, axis, u, v, du, dv, low, high):  # type: ignore[no-untyped-def]
-    u_size = shape[1] if axis == 0 else shape[2]
-    v_size = shape[1] if axis == 2 else shape[0]
-    a, b = _inside(u, du, u_size, low, high)
-    c, d = _inside(v, dv, v_size, low, high)
-    first, last = max(a, c), min(b, d)
-    return (first, last) if last > first else (low, low)
+@_jit
+def _prepare(shape, points, directions, kinds, reach, half_line, lines, spans, begin, end):  # type: ignore[no-untyped-def]
+    """Start and slope of rays in u and v, and the millimetres from one plane to the next; and where they meet planes.
+
+    A ray can touch the planes [low, high); in those of [first, last) all its samples have all their neighbours, so that they
+    need no checks. Every sample lies within ``reach`` gaps of its plane.
+    """
+    for i in range(begin, end):
+        axis, p = kinds[i] % 3, i if len(points) > 1 else 0
+        u_axis, v_axis = _axes(axis)
+        step = directions[i, axis]
+        low, high = 0.0, float(shape[2 - axis])
+        if half_line:
+            if step > 0:
+                low = max(low, np.floor(points[p, axis]) + 1)
+            else:
+                high = min(high, np.ceil(points[p, axis]))
+        first, last = low, high
+        for n, a in ((0, u_axis), (1, v_axis)):
+            slope, size = directions[i, a] / step, shape[2 - a]
+            start = points[p, a] - slope * points[p, axis]
+            lines[i, n], lines[i, 2 + n] = start, slope
+            near = abs(slope) * reach[kinds[i] // 3] + 1e-3
+            if abs(slope) > 1e-9:
+                a0, a1 = (-1 - near - start) / slope, (size + near - start) / slope
+                b0, b1 = (near - start) / slope, (size - 1 - near - start) / slope
+                low, high = max(low, min(a0, a1)), min(high, max(a0, a1) + 1)
+                first, last = (max(first, min(b0, b1)), min(last, max(b0, b1) + 1)) if size > 1 + 2 * near else (1.0, 0.0)
+            else:
+                if start <= -1 or start >= size:
+                    high = low
+                if not near <= start <= size - 1 - near:
+                    last = first
+        lines[i, 4] = 1 / abs(step)
+        start, stop = int(np.ceil(low)), max(int(np.ceil(low)), int(np.floor(high)))
+        inner = min(max(int(np.ceil(first)), start), stop)
+        spans[i, 0], spans[i, 1], spans[i, 3] = start, inner, stop
+        spans[i, 2] = max(inner, min(int(np.floor(last)), stop))
 
 
 @_inline
@@ -412,11 +433,11 @@ def _sum_pairs(pairs, base, k_stride, u_stride, v_stride, u, v, du, dv, planes, 
 @_jit
 def _forward(  # type: ignore[no-untyped-def]
     flat, shape, strides, pairs, pair_strides, step,
-    axis, kind, points, directions, kinds, shifts, half_line, width, extent, values, begin, end,
+    axis, kind, kinds, shifts, lines, spans, width, extent, values, begin, end,
 ):  # fmt: skip
     k_stride, u_stride, v_stride = _ordered(strides, axis)
     k_pairs, u_pairs, v_pairs = _ordered(pair_strides, axis)
-    rays = len(directions)
+    rays = len(kinds)
     columns = -(-width // _TILE_COLUMNS)
     for tile in range(begin, end):
         top, left = tile // columns * _TILE_ROWS, tile % columns * _TILE_COLUMNS
@@ -424,11 +445,10 @@ def _forward(  # type: ignore[no-untyped-def]
             for i in range(row * width + left, min(rays, row * width + min(width, left + _TILE_COLUMNS))):
                 if kinds[i] != kind:
                     continue
-                u, v, du, dv, length, low, high = _ray(shape, axis, points, directions, i, half_line)
-                low, high = max(low, extent[0]), min(high, extent[1])
-                first, last = low, high
-                for shift in shifts:
-                    first, last = _middle(shape, axis, u + shift * du, v + shift * dv, du, dv, first, last)
+                low, first, last, high = _clipped(spans, i, extent[0], extent[1])
+                if high <= low:
+                    continue
+                u, v, du, dv, length = lines[i, 0], lines[i, 1], lines[i, 2], lines[i, 3], lines[i, 4]
                 total = 0.0
                 if last > first:
                     u0, v0, planes = _F32(u + first * du), _F32(v + first * dv), last - first
@@ -475,12 +495,11 @@ def _sums(volume, base, k_stride, u_stride, v_stride, u, v, du, dv, planes):  # 
 
 @_jit
 def _forward_slopes(  # type: ignore[no-untyped-def]
-    flat, shape, strides, axis, kind, points, directions, kinds, shifts, half_line, width, values, derivatives, begin, end
+    flat, shape, strides, axis, kind, points, directions, kinds, shifts, lines, spans, width, values, derivatives, begin, end
 ):
     k_stride, u_stride, v_stride = _ordered(strides, axis)
-    u_axis = 1 if axis == 0 else 0
-    v_axis = 1 if axis == 2 else 2
-    rays = len(directions)
+    u_axis, v_axis = _axes(axis)
+    rays = len(kinds)
     columns = -(-width // _TILE_COLUMNS)
     for tile in range(begin, end):
         top, left = tile // columns * _TILE_ROWS, tile % columns * _TILE_COLUMNS
@@ -488,11 +507,11 @@ def _forward_slopes(  # type: ignore[no-untyped-def]
             for i in range(row * width + left, min(rays, row * width + min(width, left + _TILE_COLUMNS))):
                 if kinds[i] != kind:
                     continue
-                u, v, du, dv, length, low, high = _ray(shape, axis, points, directions, i, half_line)
+                low, first, last, high = spans[i, 0], spans[i, 1], spans[i, 2], spans[i, 3]
+                u, v, du, dv, length = lines[i, 0], lines[i, 1], lines[i, 2], lines[i, 3], lines[i, 4]
                 total = by_u = by_v = by_du = by_dv = 0.0
                 for shift in shifts:
                     u0, v0 = u + shift * du, v + shift * dv
-                    first, last = _middle(shape, axis, u0, v0, du, dv, low, high)
                     if last > first:
                         s, g, h, kg, kh = _sums(
                             flat, first * k_stride, k_stride, u_stride, v_stride,
@@ -556,20 +575,19 @@ def _spread_checked(volume, shape, strides, axis, k, u, v, value):  # type: igno
 
 
 @_jit
-def _adjoint(flat, shape, strides, axis, kind, points, directions, kinds, shifts, half_line, pixels, begin, end):  # type: ignore[no-untyped-def]
+def _adjoint(flat, shape, strides, axis, kind, kinds, shifts, lines, spans, pixels, begin, end):  # type: ignore[no-untyped-def]
     k_stride, u_stride, v_stride = _ordered(strides, axis)
     for piece in range(begin, end):
-        for i in range(len(directions)):
+        for i in range(len(kinds)):
             if kinds[i] != kind or pixels[i] == 0:
                 continue
-            u, v, du, dv, length, low, high = _ray(shape, axis, points, directions, i, half_line)
-            low, high = max(low, piece * _PLANES), min(high, (piece + 1) * _PLANES)
+            low, first, last, high = _clipped(spans, i, piece * _PLANES, (piece + 1) * _PLANES)
             if high <= low:
                 continue
+            u, v, du, dv, length = lines[i, 0], lines[i, 1], lines[i, 2], lines[i, 3], lines[i, 4]
             value = _F32(pixels[i] * length / len(shifts))
             for shift in shifts:
                 u0, v0 = u + shift * du, v + shift * dv
-                first, last = _middle(shape, axis, u0, v0, du, dv, low, high)
                 if last > first:
                     _spread(
                         flat, first * k_stride, k_stride, u_stride, v_stride,
