@@ -1,6 +1,6 @@
 """The fast kernel of the projector, for float32 volumes on a processor: numba, compiled once and cached on disk.
 
-Nothing outside ``projector`` uses this file, and everything works without it, slower: it does what ``projector`` does in
+Nothing outside ``integration`` uses this file, and everything works without it, slower: it does what ``integration`` does in
 torch, sample by sample, in the same order of ideas. A ray is walked plane by plane along its index axis (0 x, 1 y, 2 z);
 in the middle, where all four neighbours exist, without checks; at the borders with them. Threads share out tiles of
 neighbouring rays, which read the same memory, or, for the adjoint, planes, so that no two threads write one voxel.
@@ -8,28 +8,19 @@ neighbouring rays, which read the same memory, or, for the adjoint, planes, so t
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import pairwise
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numba import njit
+
+from XRayTo3DLib._compiled import inline, jit, pool, run
 
 _TILE_ROWS, _TILE_COLUMNS = 4, 64
 #: Planes of one piece of work of the adjoint: a multiple of a cache line, so that threads do not share one.
 _PLANES = 32
-#: Planes of x that a sweep copies together: a cache line.
-_BLOCK = 16
 #: So many rays read a volume larger than the cache often enough to lay it out for that first.
 _MANY_RAYS, _CACHE_BYTES = 300_000, 12_000_000
 _F32, _I32, _U32 = np.float32, np.int32, np.uint32
-
-_compiled: set[str] = set()
 
 
 def forward(
@@ -60,8 +51,8 @@ def forward(
     lines, spans = _prepared(volume.shape, points, directions, kinds, shifts, half_line, threads)
     if slopes:
         for kind in np.unique(kinds):
-            rays_of = int(kind) % 3, kind, points, directions, kinds, np.array(shifts[kind // 3]), lines, spans, width
-            _run(_forward_slopes, (flat, volume.shape, strides, *rays_of, values, derivatives), tiles, threads)
+            along = int(kind) % 3, kind, points, directions, kinds, np.array(shifts[kind // 3])
+            run(_forward_slopes, (flat, volume.shape, strides, *along, lines, spans, width, values, derivatives), tiles, threads)
         return values, derivatives
     pairs = _Pairs.none()
     many = rays >= _MANY_RAYS and volume.nbytes > _CACHE_BYTES
@@ -77,7 +68,7 @@ def forward(
         for first in range(0, planes, together):
             extent = first, min(planes, first + together)
             layout = flat, volume.shape, strides, pairs.flat, pairs.strides, pairs.step
-            _run(_forward, (*layout, *rays_of, extent, values), tiles, threads)
+            run(_forward, (*layout, *rays_of, extent, values), tiles, threads)
     return values, derivatives
 
 
@@ -105,13 +96,13 @@ class _Pairs:
         axes = (0,) if axis == 0 else (1, 2)
         depth, height, breadth = volume.shape
         slabs = range(0, depth, 4)
-        extents = np.array(list(_pool(threads).map(lambda first: _extent(volume, first, min(depth, first + 4)), slabs)))
+        extents = np.array(list(pool(threads).map(lambda first: _extent(volume, first, min(depth, first + 4)), slabs)))
         low, high = extents[:, 0].min(), extents[:, 1].max()
         if not (low >= 0 and 0 < high < np.inf):
             return _Pairs(np.empty(0, np.uint32), (0, 0, 0), 0.0, axes)
         row, rows = (-(-breadth // 16) | 1) * 16, height | 1
         copy, step = np.empty((depth, rows, row), np.uint32), float(high) / 65535
-        list(_pool(threads).map(lambda first: _pack(volume, axis, 1 / step, copy, first, min(depth, first + 4)), slabs))
+        list(pool(threads).map(lambda first: _pack(volume, axis, 1 / step, copy, first, min(depth, first + 4)), slabs))
         return _Pairs(copy.reshape(-1), (1, row, rows * row), step, axes)
 
     def serve(self, axis: int) -> bool:
@@ -134,7 +125,7 @@ def adjoint(
         axis = int(kind) % 3
         pieces = -(-volume.shape[2 - axis] // _PLANES)
         rays_of = axis, kind, kinds, np.array(shifts[kind // 3]), lines, spans
-        _run(_adjoint, (volume.reshape(-1), volume.shape, _strides_of(volume.shape), *rays_of, pixels), pieces, threads)
+        run(_adjoint, (volume.reshape(-1), volume.shape, _strides_of(volume.shape), *rays_of, pixels), pieces, threads)
 
 
 def _prepared(
@@ -150,7 +141,7 @@ def _prepared(
     rays = len(directions)
     lines, spans = np.empty((rays, 5)), np.empty((rays, 4), np.int32)
     reach = np.array([max(around) for around in shifts])
-    _run(_prepare, (shape, points, directions, kinds, reach, half_line, lines, spans), rays, threads)
+    run(_prepare, (shape, points, directions, kinds, reach, half_line, lines, spans), rays, threads)
     return lines, spans
 
 
@@ -159,107 +150,13 @@ def _strides_of(shape: tuple[int, ...]) -> tuple[int, int, int]:
     return 1, shape[2], shape[1] * shape[2]
 
 
-def sweep(
-    volume: np.ndarray,
-    axis: int,
-    first: int,
-    u: np.ndarray,
-    v: np.ndarray,
-    threads: int,
-) -> np.ndarray:
-    """Sums (V, U) of bilinear samples of the planes from ``first`` on, for a detector that stands along the voxel axes.
-
-    ``u`` (K, U) and ``v`` (K, V) say where the columns and rows of pixels meet each plane, in voxels; both grow or fall
-    evenly with the pixel. A row of voxels is resampled once for all the rows of pixels that it meets: the same sums as
-    those of :func:`forward`, many times faster.
-    """
-    rows = volume.shape[1] if axis == 2 else volume.shape[0]
-    pieces = min(rows, 4 * threads) if threads > 1 else 1
-    edges = [rows * n // pieces for n in range(pieces + 1)]
-    # A row of voxels reaches the rows of pixels less than 1 away: a piece of work holds no more of the picture than these.
-    low, high = v.min(axis=0), v.max(axis=0)
-    parts = []
-    for begin, end in pairwise(edges):
-        near = np.nonzero((high > begin - 1) & (low < end))[0]
-        top, bottom = (int(near[0]), int(near[-1]) + 1) if len(near) else (0, 0)
-        parts.append((begin, end, top, np.zeros((bottom - top, u.shape[1]), np.float32)))
-    columns = _neighbours(u, volume.shape[1] if axis == 0 else volume.shape[2], _BLOCK if axis == 0 else 1)
-    _announce(_sweep)
-
-    def work(part: tuple[int, int, int, np.ndarray]) -> None:
-        _sweep(volume, axis, first, *columns, v, *part)
-
-    list(map(work, parts) if threads == 1 else _pool(threads).map(work, parts))
-    total = np.zeros((v.shape[1], u.shape[1]), np.float32)
-    for _, _, top, picture in parts:
-        total[top : top + len(picture)] += picture
-    return total
-
-
-def sum_planes(volume: np.ndarray, axis: int, threads: int) -> np.ndarray:
-    """The planes of an axis added up: [z, y], [z, x] or [y, x] for the axes x, y and z."""
-    total = np.zeros([n for a, n in enumerate(volume.shape) if a != 2 - axis], np.float32)
-    _announce(_sum_rows)
-    edges = [len(total) * n // (4 * threads) for n in range(4 * threads + 1)]
-    list(_pool(threads).map(lambda piece: _sum_rows(volume, axis, *piece, total), pairwise(edges)))
-    return total
-
-
-def _run(kernel: Any, arguments: Sequence[Any], pieces: int, threads: int) -> None:
-    """The kernel over all pieces of work, handed out in order to the threads; it runs outside Python's lock."""
-    _announce(kernel)
-    if threads == 1 or pieces == 1:
-        kernel(*arguments, 0, pieces)
-        return
-    share = max(1, pieces // (8 * threads))
-    starts = range(0, pieces, share)
-    list(_pool(threads).map(lambda first: kernel(*arguments, first, min(pieces, first + share)), starts))
-
-
-@lru_cache(maxsize=4)
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="projector")
-
-
-def _announce(kernel: Any) -> None:
-    """Say, before the first call on a machine, that it will compile: it takes some seconds."""
-    name = kernel.py_func.__name__
-    if name in _compiled:
-        return
-    _compiled.add(name)
-    if not any(Path(kernel.stats.cache_path).glob(f"{Path(__file__).stem}.{name}-*.nbi")):
-        logging.getLogger(__name__).warning("Compiling the fast projector, once on this machine (some seconds) ...")
-
-
-_jit: Callable[..., Any] = njit(nogil=True, fastmath=True, cache=True)
-_inline: Callable[..., Any] = njit(nogil=True, fastmath=True, inline="always")
-
-
-@_jit
-def _sum_rows(volume, axis, begin, end, total):  # type: ignore[no-untyped-def]
-    """Add up planes, for the rows [begin, end) of the sum: of slices for x and y, of rows for z."""
-    if axis == 0:
-        for z in range(begin, end):
-            for y in range(volume.shape[1]):
-                value = _F32(0)
-                for x in range(volume.shape[2]):
-                    value += volume[z, y, x]
-                total[z, y] = value
-        return
-    for row in range(begin, end):
-        for plane in range(volume.shape[1 if axis == 1 else 0]):
-            voxels = volume[row, plane] if axis == 1 else volume[plane, row]
-            for x in range(volume.shape[2]):
-                total[row, x] += voxels[x]
-
-
-@_inline
+@inline
 def _axes(axis):  # type: ignore[no-untyped-def]
     """The minor axes: u, which varies faster in memory, and v. The array axis of x is 2, of y 1, of z 0."""
     return 1 if axis == 0 else 0, 1 if axis == 2 else 2
 
 
-@_inline
+@inline
 def _clipped(spans, i, begin, end):  # type: ignore[no-untyped-def]
     """The span of a ray, as far as it lies in the planes [begin, end)."""
     low, high = max(spans[i, 0], begin), min(spans[i, 3], end)
@@ -267,7 +164,7 @@ def _clipped(spans, i, begin, end):  # type: ignore[no-untyped-def]
     return low, first, max(first, min(spans[i, 2], high)), high
 
 
-@_jit
+@jit
 def _prepare(shape, points, directions, kinds, reach, half_line, lines, spans, begin, end):  # type: ignore[no-untyped-def]
     """Start and slope of rays in u and v, and the millimetres from one plane to the next; and where they meet planes.
 
@@ -307,7 +204,7 @@ def _prepare(shape, points, directions, kinds, reach, half_line, lines, spans, b
         spans[i, 2] = max(inner, min(int(np.floor(last)), stop))
 
 
-@_inline
+@inline
 def _ordered(strides, axis):  # type: ignore[no-untyped-def]
     """Voxels from one plane, u and v to the next."""
     x, y, z = strides
@@ -316,7 +213,7 @@ def _ordered(strides, axis):  # type: ignore[no-untyped-def]
     return (y, x, z) if axis == 1 else (z, x, y)
 
 
-@_jit
+@jit
 def _checked(volume, shape, strides, axis, k, u, v):  # type: ignore[no-untyped-def]
     """The four neighbours in plane k, 0 where there is none, and the position between them."""
     i, j = int(np.floor(u)), int(np.floor(v))
@@ -338,7 +235,7 @@ def _checked(volume, shape, strides, axis, k, u, v):  # type: ignore[no-untyped-
     return a, b, c, d, _F32(u - i), _F32(v - j)
 
 
-@_jit
+@jit
 def _sample(volume, at, su, sv, fu, fv):  # type: ignore[no-untyped-def]
     # Unsigned: an index that cannot be negative needs no check for Python's counting from the end.
     a, b = volume[at], volume[_U32(at + su)]
@@ -347,7 +244,7 @@ def _sample(volume, at, su, sv, fu, fv):  # type: ignore[no-untyped-def]
     return p + fv * (q - p)
 
 
-@_jit
+@jit
 def _sum(volume, base, k_stride, u_stride, v_stride, u, v, du, dv, planes, shift, count):  # type: ignore[no-untyped-def]
     """Bilinear samples of consecutive planes, added up, without checks; the compiler makes vectors of these loops.
 
@@ -374,7 +271,7 @@ def _sum(volume, base, k_stride, u_stride, v_stride, u, v, du, dv, planes, shift
     return total
 
 
-@_jit
+@jit
 def _extent(volume, begin, end):  # type: ignore[no-untyped-def]
     low, high = volume[begin, 0, 0], volume[begin, 0, 0]
     for value in volume[begin:end].reshape(-1):
@@ -382,7 +279,7 @@ def _extent(volume, begin, end):  # type: ignore[no-untyped-def]
     return low, high
 
 
-@_jit
+@jit
 def _pack(volume, axis, scale, pairs, begin, end):  # type: ignore[no-untyped-def]
     scale, half = _F32(scale), _F32(0.5)
     for z in range(begin, end):
@@ -397,7 +294,7 @@ def _pack(volume, axis, scale, pairs, begin, end):  # type: ignore[no-untyped-de
                     target[x] = _U32(row[x] * scale + half) | _U32(row[x + 1] * scale + half) << _U32(16)
 
 
-@_jit
+@jit
 def _pair_sample(pairs, at, sv, fu, fv):  # type: ignore[no-untyped-def]
     w, z = pairs[at], pairs[_U32(at + sv)]
     a, b = _F32(_I32(w & _U32(0xFFFF))), _F32(_I32(w >> _U32(16)))
@@ -406,7 +303,7 @@ def _pair_sample(pairs, at, sv, fu, fv):  # type: ignore[no-untyped-def]
     return p + fv * (q - p)
 
 
-@_jit
+@jit
 def _sum_pairs(pairs, base, k_stride, u_stride, v_stride, u, v, du, dv, planes, shift, count):  # type: ignore[no-untyped-def]
     """As ``_sum``, from pairs."""
     total = _F32(0)
@@ -430,7 +327,7 @@ def _sum_pairs(pairs, base, k_stride, u_stride, v_stride, u, v, du, dv, planes, 
     return total
 
 
-@_jit
+@jit
 def _forward(  # type: ignore[no-untyped-def]
     flat, shape, strides, pairs, pair_strides, step,
     axis, kind, kinds, shifts, lines, spans, width, extent, values, begin, end,
@@ -470,7 +367,7 @@ def _forward(  # type: ignore[no-untyped-def]
                 values[i] += total * length / len(shifts)
 
 
-@_jit
+@jit
 def _sums(volume, base, k_stride, u_stride, v_stride, u, v, du, dv, planes):  # type: ignore[no-untyped-def]
     """As ``_sum``, with the sums of the derivatives by u and v, and of these times the number of the plane."""
     total = by_u = by_v = by_ku = by_kv = _F32(0)
@@ -493,7 +390,7 @@ def _sums(volume, base, k_stride, u_stride, v_stride, u, v, du, dv, planes):  # 
     return total, by_u, by_v, by_ku, by_kv
 
 
-@_jit
+@jit
 def _forward_slopes(  # type: ignore[no-untyped-def]
     flat, shape, strides, axis, kind, points, directions, kinds, shifts, lines, spans, width, values, derivatives, begin, end
 ):
@@ -541,7 +438,7 @@ def _forward_slopes(  # type: ignore[no-untyped-def]
                 derivatives[i, 3 + axis] = -weight * (by_du * du + by_dv * dv + total) / step
 
 
-@_jit
+@jit
 def _spread(volume, base, k_stride, u_stride, v_stride, u, v, du, dv, planes, value):  # type: ignore[no-untyped-def]
     """The transpose of ``_sum``: the value goes to the voxels that were read."""
     sk, su, sv, o = _I32(k_stride), _I32(u_stride), _I32(v_stride), _I32(base)
@@ -559,7 +456,7 @@ def _spread(volume, base, k_stride, u_stride, v_stride, u, v, du, dv, planes, va
         volume[_U32(at + su + sv)] += fu * q
 
 
-@_jit
+@jit
 def _spread_checked(volume, shape, strides, axis, k, u, v, value):  # type: ignore[no-untyped-def]
     i, j = int(np.floor(u)), int(np.floor(v))
     fu, fv = _F32(u - i), _F32(v - j)
@@ -574,7 +471,7 @@ def _spread_checked(volume, shape, strides, axis, k, u, v, value):  # type: igno
                 volume[offset + right * u_stride + down * v_stride] += _F32(weight * value)
 
 
-@_jit
+@jit
 def _adjoint(flat, shape, strides, axis, kind, kinds, shifts, lines, spans, pixels, begin, end):  # type: ignore[no-untyped-def]
     k_stride, u_stride, v_stride = _ordered(strides, axis)
     for piece in range(begin, end):
@@ -596,76 +493,3 @@ def _adjoint(flat, shape, strides, axis, kind, kinds, shifts, lines, spans, pixe
                 for start, stop in ((low, first), (last, high)):
                     for k in range(start, stop):
                         _spread_checked(flat, shape, strides, axis, k, u0 + k * du, v0 + k * dv, value)
-
-
-@_jit
-def _neighbours(u, size, stride):  # type: ignore[no-untyped-def]
-    """Left neighbour, times the stride, and the weights of both neighbours; one that does not exist weighs 0."""
-    index = np.zeros(u.shape, np.uint32)
-    left, right = np.zeros(u.shape, np.float32), np.zeros(u.shape, np.float32)
-    for k in range(u.shape[0]):
-        for c in range(u.shape[1]):
-            if -1 < u[k, c] < size:
-                i = int(u[k, c] + 1) - 1
-                fraction = u[k, c] - i
-                if i < 0:
-                    left[k, c] = fraction
-                elif i < size - 1:
-                    index[k, c], left[k, c], right[k, c] = i * stride, 1 - fraction, fraction
-                else:
-                    index[k, c], right[k, c] = max(i - 1, 0) * stride, 1 - fraction
-    return index, left, right
-
-
-@_jit
-def _sweep(volume, axis, first, index, left, right, v, begin, end, top, picture):  # type: ignore[no-untyped-def]
-    """Add what the voxel rows [begin, end) of every plane give to the rows of pixels from ``top`` on."""
-    planes, columns = index.shape
-    size = volume.shape[1] if axis == 0 else volume.shape[2]
-    block = _BLOCK if axis == 0 else 1
-    beside = np.uint64(min(1, size - 1) * block)
-    # Planes of x lie across memory: a block of them is copied together, voxels of one plane then a block apart.
-    lines = np.zeros(size * block if axis == 0 else 0, np.float32)
-    flat, out = volume.reshape(-1), picture.reshape(-1)
-    index, left, right = index.reshape(-1), left.reshape(-1), right.reshape(-1)
-    line = np.zeros(columns, np.float32)
-    for r in range(begin, end):
-        for k0 in range(0, planes, block):
-            if axis == 0:
-                count = min(block, planes - k0)
-                for c in range(size):
-                    base = (r * size + c) * volume.shape[2] + first + k0
-                    if count == _BLOCK:
-                        for n in range(_BLOCK):
-                            lines[c * _BLOCK + n] = flat[base + n]
-                    else:
-                        for n in range(count):
-                            lines[c * _BLOCK + n] = flat[base + n]
-            for k in range(k0, min(planes, k0 + block)):
-                # The rows of pixels within 1 of this row of voxels: v is linear in the pixel.
-                per_row = (v.shape[1] - 1) / (v[k, -1] - v[k, 0])
-                a, b = (r - 1 - v[k, 0]) * per_row, (r + 1 - v[k, 0]) * per_row
-                low = max(top, int(min(a, b)) - 1)
-                high = min(top + len(picture), int(max(a, b)) + 2)
-                if high <= low:
-                    continue
-                table = np.uint64(k * columns)
-                if axis == 0:
-                    _resample(lines, np.uint64(k - k0), beside, index, left, right, table, line)
-                else:
-                    start = (r * volume.shape[1] + first + k) if axis == 1 else ((first + k) * volume.shape[1] + r)
-                    _resample(flat, np.uint64(start * size), beside, index, left, right, table, line)
-                for p in range(low, high):
-                    weight = _F32(1 - abs(v[k, p] - r))
-                    if weight > 0:
-                        target = np.uint64((p - top) * columns)
-                        for c in range(columns):
-                            out[target + np.uint64(c)] += weight * line[c]
-
-
-@_jit
-def _resample(voxels, base, beside, index, left, right, table, line):  # type: ignore[no-untyped-def]
-    for c in range(len(line)):
-        t = table + np.uint64(c)
-        i = base + np.uint64(index[t])
-        line[c] = left[t] * voxels[i] + right[t] * voxels[i + beside]

@@ -116,8 +116,7 @@ def integrate_stand(volume: torch.Tensor, stand: Stand, twice: bool | None = Non
     """
     if not stand.u[1].any() and not stand.v[1].any():
         # Parallel rays along an axis meet all planes at the same place: add the planes up first.
-        kernel = _kernel(volume)
-        summed = volume.sum(dim=2 - stand.axis) if kernel is None else _summed(kernel, volume, stand.axis)
+        summed = _summed(volume, stand.axis) if has_kernel(volume) else volume.sum(dim=2 - stand.axis)
         picture = _sampled(summed, stand.u[0], stand.v[0])
     elif has_kernel(volume) and len(stand.v[0]) > 0.3 * volume.shape[1 if stand.axis == 2 else 0]:
         # A sweep costs as much as the voxels that it passes: few pixels are faster one by one.
@@ -133,19 +132,21 @@ def integrate_stand(volume: torch.Tensor, stand: Stand, twice: bool | None = Non
 
 def sweep(volume: torch.Tensor, stand: Stand, shift: float = 0.0) -> torch.Tensor:
     """Sums (V, U) of one sample a plane, by the fast kernel; rays are sampled ``shift`` gaps behind each plane."""
-    kernel = _kernel(volume)
-    assert kernel is not None
+    from XRayTo3DLib import _sweep
+
     numbers = np.arange(volume.shape[2 - stand.axis])
     numbers = numbers[(numbers > stand.planes[0]) & (numbers < stand.planes[1])]
     if not len(numbers):
         return volume.new_zeros(stand.v.shape[1], stand.u.shape[1])
     u, v = (side[0] + side[1] * (numbers[:, None] + shift) for side in (stand.u, stand.v))
     array = volume.detach().contiguous().numpy()
-    return torch.from_numpy(kernel.sweep(array, stand.axis, int(numbers[0]), u, v, torch.get_num_threads()))
+    return torch.from_numpy(_sweep.sweep(array, stand.axis, int(numbers[0]), u, v, torch.get_num_threads()))
 
 
-def _summed(kernel: ModuleType, volume: torch.Tensor, axis: int) -> torch.Tensor:
-    return torch.from_numpy(kernel.sum_planes(volume.detach().contiguous().numpy(), axis, torch.get_num_threads()))
+def _summed(volume: torch.Tensor, axis: int) -> torch.Tensor:
+    from XRayTo3DLib import _sweep
+
+    return torch.from_numpy(_sweep.sum_planes(volume.detach().contiguous().numpy(), axis, torch.get_num_threads()))
 
 
 def _sampled(plane: torch.Tensor, u: np.ndarray, v: np.ndarray) -> torch.Tensor:
@@ -249,6 +250,7 @@ def _kernel(volume: torch.Tensor) -> ModuleType | None:
 def _import_kernel() -> ModuleType | None:
     try:
         from XRayTo3DLib import _joseph
-    except ImportError:  # numba is optional, and lags behind the newest Python and numpy
+    except (ImportError, RuntimeError):
+        # numba is optional, and lags behind the newest Python and numpy; and it wants a folder for what it has compiled.
         return None
     return _joseph
