@@ -125,10 +125,11 @@ def _sweep(volume, axis, first, index, left, right, v, begin, end, top, picture)
                             lines[c * _BLOCK + n] = flat[base + n]
             for k in range(k0, min(planes, k0 + block)):
                 # The rows of pixels within 1 of this row of voxels: v is linear in the pixel.
-                per_row = (v.shape[1] - 1) / (v[k, -1] - v[k, 0])
-                a, b = (r - 1 - v[k, 0]) * per_row, (r + 1 - v[k, 0]) * per_row
-                low = max(top, int(min(a, b)) - 1)
-                high = min(top + len(picture), int(max(a, b)) + 2)
+                low, high, width = top, top + len(picture), v[k, -1] - v[k, 0]
+                if abs(width) > 1e-9:  # else they all meet in the source
+                    a, b = (r - 1 - v[k, 0]) / width, (r + 1 - v[k, 0]) / width
+                    low = max(low, int(max(min(a, b), 0) * (v.shape[1] - 1)) - 1)
+                    high = min(high, int(min(max(a, b), 1) * (v.shape[1] - 1)) + 2)
                 if high <= low:
                     continue
                 table = np.uint64(k * columns)

@@ -20,6 +20,9 @@ ArrayLike = Sequence[float] | np.ndarray
 #: More pixels than this along a side of a detector are a mistake in the geometry.
 LARGEST_SIDE = 16384
 
+#: Nothing is farther away than this, in mm, and no pixel larger.
+LARGEST_LENGTH = 1e7
+
 #: Two directions count as the same view below this angle.
 SAME_VIEW_DEGREES = 5.0
 
@@ -28,6 +31,8 @@ def _vector(values: ArrayLike, name: str) -> np.ndarray:
     vector = np.asarray(values, dtype=np.float64).reshape(-1)
     if vector.shape != (3,) or not np.isfinite(vector).all():
         raise InputError(f"The {name} must be three finite numbers in mm (LPS), got {values!r}: correct the geometry.")
+    if np.abs(vector).max() > LARGEST_LENGTH:
+        raise InputError(f"The {name} lies more than {LARGEST_LENGTH / 1000:g} m away: correct the geometry.")
     vector = vector.copy()
     vector.setflags(write=False)
     return vector
@@ -61,7 +66,7 @@ class Grid:
         if len(size) != 3 or min(size) < 1:
             raise InputError(f"A volume grid needs three sizes of at least 1, got {self.size}: check the image.")
         if len(spacing) != 3 or not np.isfinite(spacing).all() or min(spacing) <= 0:
-            raise InputError(f"The voxel spacing {self.spacing} must be three positive numbers in mm: check the image.")
+            raise InputError(f"The voxel spacing {spacing} must be three positive numbers in mm: check the image.")
         direction = np.asarray(self.direction, dtype=np.float64).reshape(3, 3).copy()
         if not np.isfinite(direction).all() or abs(np.linalg.det(direction)) < 1e-6:
             raise InputError("The direction matrix of the volume is singular: correct the image header or resample it.")
@@ -150,8 +155,11 @@ class Projection:
                 f"The detector has {self.size[0]} x {self.size[1]} pixels, more than {LARGEST_SIDE} along a side: use larger "
                 "pixels or a smaller detector."
             )
-        if len(self.spacing) != 2 or not np.isfinite(self.spacing).all() or min(self.spacing) <= 0:
-            raise InputError(f"The detector's pixel spacing {self.spacing} must be two positive numbers in mm.")
+        spacing = np.asarray(self.spacing, dtype=np.float64)
+        if spacing.shape != (2,) or not ((spacing > 1 / LARGEST_LENGTH) & (spacing < LARGEST_LENGTH)).all():
+            raise InputError(
+                f"The detector's pixel spacing {self.spacing} must be two positive numbers in mm: correct the spacing."
+            )
         object.__setattr__(self, "size", (int(self.size[0]), int(self.size[1])))
         object.__setattr__(self, "spacing", (float(self.spacing[0]), float(self.spacing[1])))
         if (self.source is None) == (self.ray_direction is None):

@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.files import writing
 from XRayTo3DLib.geometry import Grid
+from XRayTo3DLib.image_files import check_file, quiet, series_files
 
 #: Attenuation of water in 1/mm at about 70 keV, the effective energy of diagnostic CT (NIST XCOM: 0.193 1/cm).
 MU_WATER = 0.0193
@@ -49,16 +50,19 @@ class Labelmap:
 
 
 def read_image(path: str | Path) -> sitk.Image:
-    """Any image that SimpleITK reads, also a folder holding one DICOM series; :class:`InputError` when it cannot."""
+    """Any image that SimpleITK reads, also a folder holding one DICOM series; :class:`InputError` when it cannot.
+
+    What ITK would fill with zeros or squeeze together in silence is refused too: see :mod:`XRayTo3DLib.image_files`.
+    """
     source = Path(path)
     if not source.exists():
         raise InputError(f"{source} does not exist: check the path.")
     try:
         if source.is_dir():
-            files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(source))
-            if not files:
-                raise InputError(f"The folder {source} holds no DICOM series: name an image file or a DICOM folder.")
-            return sitk.ReadImage(files)
+            files = series_files(source)
+            with quiet():
+                return sitk.ReadImage(files)
+        check_file(source)
         return sitk.ReadImage(str(source))
     except RuntimeError:
         raise InputError(

@@ -86,9 +86,10 @@ def parse_material(material: str | float) -> Substance:
     if key in METALS:
         metal = METALS[key]
         return Substance(((metal, metal.attenuation),), True, f"{metal.name} ({metal.density:g} g/cm^3)")
-    iodine = re.fullmatch(r"iodine[\s:-]*([\d.]+)\s*(mg/ml)?", word)
+    # A hyphen joined to the word belongs to the name, as in cobalt-chromium; any other is the sign of the amount.
+    iodine = re.fullmatch(r"iodine(?:-|[\s:]*)(-?)\s*([\d.]+)\s*(mg/ml)?", word)
     try:
-        number = float(iodine[1] if iodine else word)
+        number = float(iodine[1] + iodine[2] if iodine else word)
     except ValueError:
         hint = "say how much, for example 'iodine 15' for 15 mg/mL" if word == "iodine" else f"use {MATERIAL_WORDS}"
         raise InputError(f"The material {material!r} is not known: {hint}.") from None

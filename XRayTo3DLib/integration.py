@@ -51,19 +51,25 @@ class Rays:
     kinds: torch.Tensor
 
     @staticmethod
-    def of_view(points: torch.Tensor, directions: torch.Tensor, half_line: bool, width: int, axis: int | None = None) -> Rays:
-        """The rays of one view; with an ``axis``, all cross the planes of that one, with one sample each."""
+    def of_view(
+        points: torch.Tensor,
+        directions: torch.Tensor,
+        half_line: bool,
+        width: int,
+        axis: int | None = None,
+        twice: Sequence[bool] | None = None,
+    ) -> Rays:
+        """The rays of one view.
+
+        ``twice`` says for each axis whether the rays that follow it are sampled twice a plane; by default the rays themselves
+        do, by :func:`oblique`. With an ``axis``, all cross the planes of that one, with one sample each.
+        """
         if axis is not None:
             kinds = torch.full((len(directions),), axis, dtype=torch.int8, device=directions.device)
             return Rays(points, directions, half_line, width, kinds)
-        squares = directions.detach().square()
-        greatest, major = squares.max(dim=1)
-        slopes = squares.sum(dim=1) / greatest - 1
-        kinds = major.to(torch.int8)
-        for number in range(3):
-            own = major == number
-            if bool(own.any()) and float(slopes[own].mean()) > _OBLIQUE**2:
-                kinds[own] += 3
+        twice = oblique(directions) if twice is None else twice
+        kinds = directions.detach().abs().argmax(dim=1)
+        kinds = (kinds + 3 * torch.tensor(twice, device=directions.device)[kinds]).to(torch.int8)
         return Rays(points, directions, half_line, width, kinds)
 
     @staticmethod
@@ -77,6 +83,15 @@ class Rays:
         """Points, directions and kinds, as the fast kernel takes them."""
         points, directions = (t.detach().to(torch.float64).contiguous().numpy() for t in (self.points, self.directions))
         return points, directions, self.kinds.contiguous().numpy()
+
+
+def oblique(directions: torch.Tensor) -> tuple[bool, bool, bool]:
+    """Whether the rays that follow x, y and z need two samples a plane."""
+    squares = directions.detach().square()
+    greatest, major = squares.max(dim=1)
+    slopes = squares.sum(dim=1) / greatest - 1
+    x, y, z = (bool((major == axis).any()) and float(slopes[major == axis].mean()) > _OBLIQUE**2 for axis in range(3))
+    return x, y, z
 
 
 def integrate(volume: torch.Tensor, rays: Rays) -> torch.Tensor:
@@ -109,10 +124,10 @@ def spread(values: torch.Tensor, shape: tuple[int, int, int], rays: Rays) -> tor
     return total
 
 
-def integrate_stand(volume: torch.Tensor, stand: Stand, twice: bool | None = None) -> torch.Tensor | None:
+def integrate_stand(volume: torch.Tensor, stand: Stand, twice: bool) -> torch.Tensor | None:
     """The same sums, many times faster, for a detector along the voxel axes: (rows, columns), not differentiable.
 
-    ``None`` where there is no faster way. ``twice`` samples every plane twice; by default where the slope asks for it.
+    ``twice`` samples every plane twice. ``None`` where there is no faster way.
     """
     if not stand.u[1].any() and not stand.v[1].any():
         # Parallel rays along an axis meet all planes at the same place: add the planes up first.
@@ -120,7 +135,7 @@ def integrate_stand(volume: torch.Tensor, stand: Stand, twice: bool | None = Non
         picture = _sampled(summed, stand.u[0], stand.v[0])
     elif has_kernel(volume) and len(stand.v[0]) > 0.3 * volume.shape[1 if stand.axis == 2 else 0]:
         # A sweep costs as much as the voxels that it passes: few pixels are faster one by one.
-        shifts = _SHIFTS[stand.slope > _OBLIQUE if twice is None else twice]
+        shifts = _SHIFTS[twice]
         picture = sweep(volume, stand, shifts[0])
         for shift in shifts[1:]:
             picture = (picture + sweep(volume, stand, shift)) / 2
@@ -249,7 +264,7 @@ def _kernel(volume: torch.Tensor) -> ModuleType | None:
 @cache
 def _import_kernel() -> ModuleType | None:
     try:
-        from XRayTo3DLib import _joseph
+        from XRayTo3DLib import _joseph, _sweep  # noqa: F401
     except (ImportError, RuntimeError):
         # numba is optional, and lags behind the newest Python and numpy; and it wants a folder for what it has compiled.
         return None

@@ -11,15 +11,14 @@ virtual detector may stand inside the patient.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry import Grid, Projection
-from XRayTo3DLib.integration import Rays, has_kernel, integrate, integrate_stand, spread
+from XRayTo3DLib.integration import Rays, has_kernel, integrate, integrate_stand, oblique, spread
 from XRayTo3DLib.shear_warp import Merged
 from XRayTo3DLib.stand import Stand, stand_of
 
@@ -27,8 +26,10 @@ from XRayTo3DLib.stand import Stand, stand_of
 QUALITIES = ("full", "preview")
 #: Larger volumes than this do not stay in a processor's cache from one view to the next.
 _CACHE_BYTES = 16_000_000
-#: Rays that are computed together at most; bounds the memory of a call, not its result.
-_MOST_RAYS = 600_000
+#: Rays of one view, and of several views, that are computed together at most; bounds the memory of a call, not its result.
+_MOST_RAYS, _GROUP_RAYS = 250_000, 600_000
+#: Rows and columns of rays that stand for a view when it is asked how oblique it is.
+_FEW = 17
 
 
 def project(
@@ -41,13 +42,13 @@ def project(
     """Line integrals of ``volume`` along every ray of every projection.
 
     - ``volume``: [z, y, x] on ``grid``, in 1/mm (or any unit per mm); float32 or float64, which the result keeps;
-    - ``pose``: optional 4x4 rigid transform (LPS mm) applied to the volume, or several with shape (V, 4, 4): one a
+    - ``pose``: optional 4x4 affine transform (LPS mm) applied to the volume, or several with shape (V, 4, 4): one a
       projection, or any number with a single projection, which then gives one picture a pose;
     - ``quality``: ``"full"``, or ``"preview"``, which merges neighbouring planes first and is several times faster;
     - returns one tensor (rows, columns) a picture, dimensionless for a volume in 1/mm.
 
     Gradients flow to ``volume`` and ``pose``. Raises :class:`InputError` when the array does not fit the grid, the poses do
-    not fit the projections, or a pose is not a finite, invertible 4x4 matrix.
+    not fit the projections, or a pose is not a finite, invertible affine 4x4 matrix.
     """
     values = torch.as_tensor(volume)
     if not values.is_floating_point():
@@ -61,17 +62,20 @@ def project(
     if quality == "preview":
         return Preview(values, grid).project(views, poses)
     pictures: list[torch.Tensor | None] = []
-    oblique: list[tuple[int, Rays]] = []
+    waiting: list[tuple[int, Rays]] = []
     for index, (view, moved) in enumerate(zip(views, poses, strict=True)):
-        stand = _stand(values, grid, view, moved)
-        pictures.append(None if stand is None else integrate_stand(values, stand))
-        if pictures[index] is None:
-            oblique += [(index, rays) for rays in _bands(grid, view, moved, values.device)]
-    found = _integrate_all(values, oblique)
-    for index, view in enumerate(views):
-        if pictures[index] is None:
-            pictures[index] = torch.cat([band for number, band in found if number == index]).reshape(view.size)
-    return [picture for picture in pictures if picture is not None]
+        stand, twice = _stand(values, grid, view, moved), _twice(grid, view, moved)
+        picture = None if stand is None else integrate_stand(values, stand, twice[stand.axis])
+        if picture is None and np.prod(view.size) > _MOST_RAYS:
+            picture = torch.cat([integrate(values, rays) for rays in _bands(grid, view, moved, values.device)]).reshape(view.size)
+        elif picture is None:
+            waiting += [(index, rays) for rays in _bands(grid, view, moved, values.device)]
+        pictures.append(picture)
+    found = _integrate_all(values, waiting)
+    return [
+        found[index].reshape(view.size) if picture is None else picture
+        for index, (view, picture) in enumerate(zip(views, pictures, strict=True))
+    ]
 
 
 class Preview:
@@ -111,21 +115,22 @@ def backproject(pictures: Sequence[torch.Tensor | np.ndarray], grid: Grid, proje
         )
     total = None
     for tensor, view in zip(tensors, projections, strict=True):
-        bands = _bands(grid, view, None, tensor.device)
-        for values, rays in zip(tensor.reshape(-1).split([len(rays.directions) for rays in bands]), bands, strict=True):
-            part = spread(values, grid.shape, rays)
+        values = tensor.reshape(-1) if tensor.is_floating_point() else tensor.reshape(-1).to(torch.float32)
+        for rays in _bands(grid, view, None, tensor.device):
+            band, values = values[: len(rays.directions)], values[len(rays.directions) :]
+            part = spread(band, grid.shape, rays)
             total = part if total is None else total.add_(part)
     assert total is not None
     return total
 
 
-def _integrate_all(volume: torch.Tensor, numbered: Sequence[tuple[int, Rays]]) -> list[tuple[int, torch.Tensor]]:
-    """The line integrals of numbered rays, in order.
+def _integrate_all(volume: torch.Tensor, numbered: Sequence[tuple[int, Rays]]) -> dict[int, torch.Tensor]:
+    """The line integrals of numbered rays, by their number.
 
     Views of a kind are computed together where the volume is larger than the processor's cache, to read it once for all.
     """
     crowded = has_kernel(volume) and volume.nbytes > _CACHE_BYTES
-    found: list[tuple[int, torch.Tensor]] = []
+    found: dict[int, torch.Tensor] = {}
     waiting: list[tuple[int, Rays]] = []
     for position, (index, rays) in enumerate(numbered):
         waiting.append((index, rays))
@@ -134,11 +139,11 @@ def _integrate_all(volume: torch.Tensor, numbered: Sequence[tuple[int, Rays]]) -
         alike = following is not None and (len(following.directions), following.width, following.half_line) == (
             size, rays.width, rays.half_line,
         )  # fmt: skip
-        if crowded and alike and (len(waiting) + 1) * size <= _MOST_RAYS:
+        if crowded and alike and (len(waiting) + 1) * size <= _GROUP_RAYS:
             continue
         together = waiting[0][1] if len(waiting) == 1 else Rays.together([r for _, r in waiting])
         values = integrate(volume, together).split(size)
-        found += [(number, part) for (number, _), part in zip(waiting, values, strict=True)]
+        found.update((number, part) for (number, _), part in zip(waiting, values, strict=True))
         waiting = []
     return found
 
@@ -147,18 +152,25 @@ def _stand(volume: torch.Tensor, grid: Grid, view: Projection, pose: torch.Tenso
     """The view's stand along the voxel axes, if it has one and no derivative is asked for."""
     if torch.is_grad_enabled() and (volume.requires_grad or (pose is not None and pose.requires_grad)):
         return None
-    return stand_of(grid, view, _to_index(grid, pose).detach().cpu().numpy())
+    # In float64 even the small steps of finite differences count.
+    tolerance = 1e-9 if volume.dtype == torch.float64 else 1e-5
+    return stand_of(grid, view, _to_index(grid, pose).detach().cpu().numpy(), tolerance)
 
 
-def _bands(grid: Grid, view: Projection, pose: torch.Tensor | None, device: torch.device) -> list[Rays]:
-    """The rays of a view, row by row; of a very large detector in bands of rows, which bounds the memory."""
+def _twice(grid: Grid, view: Projection, pose: torch.Tensor | None) -> tuple[bool, bool, bool]:
+    """Whether the rays that follow x, y and z are sampled twice a plane: one answer for all bands, and for the adjoint."""
+    few = [torch.linspace(0, n - 1, min(n, _FEW), dtype=torch.float64) for n in view.size]
+    return oblique(_index_rays(grid, view, None if pose is None else pose.detach().cpu(), torch.device("cpu"), *few)[1])
+
+
+def _bands(grid: Grid, view: Projection, pose: torch.Tensor | None, device: torch.device) -> Iterator[Rays]:
+    """The rays of a view, row by row; of a large detector in bands of rows, which bounds the memory."""
     rows, columns = view.size
-    height = max(1, _MOST_RAYS // columns)
-    edges = [*range(0, rows, height), rows]
-    return [
-        Rays.of_view(*_index_rays(grid, view, pose, device, (first, last)), view.is_cone, columns)
-        for first, last in pairwise(edges)
-    ]
+    twice, height = _twice(grid, view, pose), max(1, _MOST_RAYS // columns)
+    for first in range(0, rows, height):
+        numbers = torch.arange(first, min(rows, first + height), dtype=torch.float64, device=device)
+        points, directions = _index_rays(grid, view, pose, device, numbers)
+        yield Rays.of_view(points, directions, view.is_cone, columns, twice=twice)
 
 
 def _poses(pose: torch.Tensor | np.ndarray | None, projections: int) -> list[torch.Tensor | None]:
@@ -166,12 +178,16 @@ def _poses(pose: torch.Tensor | np.ndarray | None, projections: int) -> list[tor
     if pose is None:
         return [None] * projections
     values = torch.as_tensor(pose)
+    values = values if values.is_floating_point() else values.to(torch.float64)
     values = values.reshape(-1, 4, 4) if values.shape[-2:] == (4, 4) else values.new_zeros(0)
-    if not len(values) or not bool(torch.isfinite(values).all()) or bool((torch.linalg.det(values.detach()).abs() < 1e-9).any()):
+    plain = values.detach()
+    if not len(plain) or not bool(torch.isfinite(plain).all()) or bool((torch.linalg.det(plain).abs() < 1e-9).any()):
         raise InputError("A pose must be a finite, invertible 4x4 matrix (LPS mm), or several: correct the poses.")
+    if bool((plain[:, 3] - plain.new_tensor([0, 0, 0, 1])).abs().max() > 1e-6):
+        raise InputError("The last row of a pose must be 0 0 0 1: give a linear (affine) transform.")
     if len(values) == 1:
         values = values.expand(projections, 4, 4)
-    if projections > 1 and len(values) != projections:
+    if projections != 1 and len(values) != projections:
         raise InputError(f"There are {len(values)} poses for {projections} projections: give one pose, or one a projection.")
     return list(values)
 
@@ -183,14 +199,22 @@ def _to_index(grid: Grid, pose: torch.Tensor | None) -> torch.Tensor:
 
 
 def _index_rays(
-    grid: Grid, view: Projection, pose: torch.Tensor | None, device: torch.device, rows: tuple[int, int] | None = None
+    grid: Grid,
+    view: Projection,
+    pose: torch.Tensor | None,
+    device: torch.device,
+    rows: torch.Tensor | None = None,
+    columns: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The rays in voxel index coordinates (x, y, z), float64: points (N, 3) or (1, 3), and directions (N, 3) per mm.
 
-    As :meth:`Projection.rays`, of some ``rows`` [first, last) or all; a source is given once.
+    As :meth:`Projection.rays`, of some ``rows`` and ``columns`` or all; a source is given once.
     """
     to_index = _to_index(grid, pose).to(device)
-    numbers = torch.arange(*(rows or (0, view.size[0])), dtype=torch.float64, device=device)
+    rows, columns = (
+        torch.arange(n, dtype=torch.float64, device=device) if numbers is None else numbers
+        for n, numbers in zip(view.size, (rows, columns), strict=True)
+    )
     down, right, origin = (
         torch.tensor(vector, dtype=torch.float64, device=device)
         for vector in (
@@ -199,8 +223,7 @@ def _index_rays(
             view.origin if view.source is None else view.origin - view.source,
         )
     )
-    columns = torch.arange(view.size[1], dtype=torch.float64, device=device)
-    reach = ((origin + numbers[:, None] * down).unsqueeze(1) + columns[:, None] * right).reshape(-1, 3)
+    reach = ((origin + rows[:, None] * down).unsqueeze(1) + columns[:, None] * right).reshape(-1, 3)
     turn, shift = to_index[:3, :3].T, to_index[:3, 3]
     if view.source is None:
         ray = torch.tensor(view.ray_direction, dtype=torch.float64, device=device) @ turn

@@ -44,7 +44,7 @@ class Merged:
         tilt = (few.square().sum(dim=1) / few[:, axis].square() - 1).clamp(max=1e6)
         count = _planes_together(float(tilt.mean().sqrt()))
         if float(tilt.max().sqrt()) > _STEEPEST:
-            return integrate(self.volume, Rays.of_view(points, directions, half_line, width))
+            return integrate(self.volume, Rays.of_view(points, directions, half_line, width, twice=(True, True, True)))
         thin = self.thin(axis, count)
         scale, shift = torch.ones_like(directions[0]), torch.zeros_like(directions[0])
         scale[axis], shift[axis] = 1 / count, (count - 1) / 2

@@ -8,9 +8,6 @@ import numpy as np
 
 from XRayTo3DLib.geometry import Grid, Projection
 
-#: No ray may leave its row or column by more than this, in voxels.
-_TOLERANCE = 1e-4
-
 
 @dataclass(frozen=True, eq=False)
 class Stand:
@@ -43,8 +40,11 @@ class Stand:
         return replace(self, u=u, v=v, planes=(low, high), length=self.length * count)
 
 
-def stand_of(grid: Grid, projection: Projection, to_index: np.ndarray) -> Stand | None:
-    """The stand of a projection in voxel indices (``to_index`` 4x4, from LPS mm), and ``None`` when it has none."""
+def stand_of(grid: Grid, projection: Projection, to_index: np.ndarray, tolerance: float = 1e-5) -> Stand | None:
+    """The stand of a projection in voxel indices (``to_index`` 4x4, from LPS mm), and ``None`` when it has none.
+
+    No ray may leave its row or column by more than ``tolerance`` voxels.
+    """
     rows, columns = projection.size
     if min(rows, columns) < 2:
         return None
@@ -67,12 +67,12 @@ def stand_of(grid: Grid, projection: Projection, to_index: np.ndarray) -> Stand 
         reach, depth = 1.0, 1.0
     else:
         depth = toward[axis]
-        if any(abs(step[axis]) * n * reach > _TOLERANCE * abs(depth) for step, n in zip(steps, sizes, strict=True)):
+        if any(abs(step[axis]) * n * reach > tolerance * abs(depth) for step, n in zip(steps, sizes, strict=True)):
             return None
     for swapped in (False, True):
         along_u, along_v = (1, 0) if swapped else (0, 1)
         stray = abs(steps[along_u][minor[1]]) * sizes[along_u], abs(steps[along_v][minor[0]]) * sizes[along_v]
-        if max(stray) * reach > _TOLERANCE * abs(depth):
+        if max(stray) * reach > tolerance * abs(depth):
             continue
         sides = []
         for a, along in ((minor[0], along_u), (minor[1], along_v)):

@@ -11,7 +11,7 @@ import re
 import numpy as np
 
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.geometry import ArrayLike, Projection, unit
+from XRayTo3DLib.geometry import LARGEST_LENGTH, ArrayLike, Projection, unit
 
 #: Beam axes (tube to detector, LPS) and whether the picture is shown as seen from the detector.
 _NAMED = {
@@ -98,7 +98,7 @@ def view_projection(
         behind = source_to_isocentre or 0.0
     else:
         axis = 0.8 * source_to_detector if source_to_isocentre is None else source_to_isocentre
-        if not 0 < axis <= source_to_detector:
+        if not 0 < axis <= source_to_detector <= LARGEST_LENGTH:
             raise InputError(
                 f"The source-to-isocentre distance {axis:g} mm must lie between 0 and the source-to-detector distance "
                 f"{source_to_detector:g} mm: correct the distances."

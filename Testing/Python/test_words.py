@@ -120,7 +120,7 @@ def test_structures_are_asked_for_in_the_same_words() -> None:
 def test_choices_are_those_of_the_library() -> None:
     found = shell()
     assert tuple(found["quality"].choices or ()) == QUALITIES
-    assert tuple(found["look"].choices or ()) == (*LOOKS, "none")
+    assert tuple(found["look"].choices or ()) == (*LOOKS, "monochrome2", "monochrome1", "none")
     assert "default {:g} {:g}".format(*PERCENTILES) in (found["percentiles"].help or "")
     assert options.LARGEST_SIDE == LARGEST_SIDE
     materials = re.findall(r"[a-z]+(?:-[a-z]+)*(?=,)", MATERIAL_WORDS)

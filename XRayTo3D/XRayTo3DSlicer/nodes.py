@@ -342,7 +342,29 @@ def _to_world(node: slicer.vtkMRMLTransformableNode) -> np.ndarray:
         raise InputError(f"{node.GetName()} has a non-linear transform: harden it (Transforms module) and try again.")
     matrix = vtk.vtkMatrix4x4()
     parent.GetMatrixTransformToWorld(matrix)
-    return _numbers(matrix)
+    world = _numbers(matrix)
+    if not _invertible(world):
+        raise InputError(f"The transform {_culprit(parent).GetName()} of {node.GetName()} is singular: correct it.")
+    return world
+
+
+def _culprit(parent: slicer.vtkMRMLTransformNode) -> slicer.vtkMRMLTransformNode:
+    """The first of a chain of transforms that cannot be inverted by itself, or else the first."""
+    first, matrix = parent, vtk.vtkMatrix4x4()
+    while parent is not None:
+        parent.GetMatrixTransformToParent(matrix)
+        if not _invertible(_numbers(matrix)):
+            return parent
+        parent = parent.GetParentTransformNode()
+    return first
+
+
+def _invertible(matrix: np.ndarray) -> bool:
+    """Whether a 4x4 matrix is finite and flattens no direction, whatever its scale."""
+    if not np.isfinite(matrix).all():
+        return False
+    scales = np.linalg.svd(matrix[:3, :3], compute_uv=False)
+    return bool(scales[-1] > 1e-6 * scales[0])
 
 
 def _grid(array: np.ndarray, affine: np.ndarray) -> Grid:

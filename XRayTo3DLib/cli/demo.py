@@ -72,7 +72,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> None:
     """Everything in turn; nothing is written unless all of it succeeds."""
     from XRayTo3DLib.cli.demo_scene import check_scene_packages, write_scene
-    from XRayTo3DLib.cli.outputs import staged, write_json
+    from XRayTo3DLib.cli.outputs import keep_inputs, staged, write_json
     from XRayTo3DLib.cli.report import check_report_packages
 
     check_scene_packages()
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> None:
     from XRayTo3DLib.cli.demo_report import write_demo_report
     from XRayTo3DLib.cli.drr import aimed
     from XRayTo3DLib.cli.threads import use_threads
-    from XRayTo3DLib.cli.work import peak_memory_gb, solve, write_answer
+    from XRayTo3DLib.cli.work import answer_files, peak_memory_gb, solve, write_answer
     from XRayTo3DLib.drr import render_drr
     from XRayTo3DLib.images import write_volume
     from XRayTo3DLib.looks import write_picture
@@ -90,6 +90,10 @@ def run(args: argparse.Namespace) -> None:
     from XRayTo3DLib.radiographs import write_radiograph
 
     use_threads(args.threads)
+    if args.ct is not None:
+        own = [f"{name}.{ending}" for name in ("AP", "LAT") for ending in ("nrrd", "png")]
+        own += ["ct.nrrd", "mean.nrrd", *answer_files("_AP"), *answer_files("_AP_LAT"), "scene.mrb", "report.html", "metrics.json"]
+        keep_inputs(args.out, own, [args.ct])
     model = load_model(args.model, "volume")
     with staged(args.out) as folder:
         with bar("chest CT") as progress:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from XRayTo3DLib.radiographs import Radiograph
     from XRayTo3DLib.structures import StructureRadiograph
 
-LOOKS = ("film", "inverted", "opacity", "clinical")
+#: Those of XRayTo3DLib.looks, with DICOM's words for the first two.
+LOOKS = ("film", "inverted", "opacity", "clinical", "monochrome2", "monochrome1")
 #: Options that go to render_drr under their own names.
 _PHYSICS = ("quality", "kilovolts", "photons", "electronic_noise", "blur", "seed")
 _USAGE = "xrayto3d drr CT (--view VIEW | --matrix FILE) ... --out PATH [options]"
@@ -48,7 +49,8 @@ examples:
   xrayto3d drr ct.nrrd --matrix calibration.txt --size 1024x1024 --pixel 0.194 --out drr
         a calibrated 3x4 matrix: LPS mm to (column, row), pixel [0, 0] centred on (0, 0)
 
-Files that hold their geometry (all but .png) can be given to `xrayto3d reconstruct` as they are.
+Files that hold their geometry (all but .png) can be given to reconstruct as they are:
+  xrayto3d reconstruct --view AP=drr/AP.nrrd --view LAT=drr/LAT.nrrd --out result
 """
 
 
@@ -184,10 +186,11 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--look",
+        type=str.lower,
         choices=(*LOOKS, "none"),
         default="film",
-        help="of the PNG for the eye: film (bone white), inverted (bone black), opacity, clinical (window by percentiles), or none "
-        "(default film)",
+        help="of the PNG for the eye: film (bone white, MONOCHROME2), inverted (bone black, MONOCHROME1), opacity, clinical "
+        "(window by percentiles), or none (default film)",
     )
     group.add_argument(
         "--percentiles",
@@ -203,9 +206,9 @@ def run(args: argparse.Namespace) -> None:
     """Read, project, write; nothing is written unless all views succeed."""
     _check(args)
     from XRayTo3DLib.cli.bar import bar
-    from XRayTo3DLib.cli.drr_files import Looks, check_stems, destination, write_structures, write_views
+    from XRayTo3DLib.cli.drr_files import Looks, check_stems, destination, file_names, write_structures, write_views
     from XRayTo3DLib.cli.insert_files import read_insert, split_insert
-    from XRayTo3DLib.cli.outputs import staged
+    from XRayTo3DLib.cli.outputs import keep_inputs, staged
     from XRayTo3DLib.cli.threads import use_threads
     from XRayTo3DLib.drr import moved_grid, render_drr
     from XRayTo3DLib.images import read_volume
@@ -219,11 +222,16 @@ def run(args: argparse.Namespace) -> None:
     if where.ending == "png" and args.look == "none":
         raise InputError("With --look none there is no PNG to write: choose a look, or another --format.")
     looks = Looks(args.look, PERCENTILES if args.percentiles is None else tuple(args.percentiles))
+    shapes = [split_insert(text) for text in args.inserts]
+    files = [args.ct, *args.matrix, *(file for file, _, _ in shapes), *filter(None, (args.transform, args.labels))]
+    keep_inputs(where.folder, file_names(views, [], where, args.look), files)
     matrices = {path: read_matrix(path) for path in args.matrix}
-    inserts = [read_insert(*split_insert(text)) for text in args.inserts]
+    inserts = [read_insert(*shape) for shape in shapes]
     transform = None if args.transform is None else read_transform(args.transform)
     labels = None if args.labels is None else read_labelmap(args.labels)
-    check_stems(views, [] if labels is None else list(labels.names.values()), where)
+    structures = [] if labels is None else list(labels.names.values())
+    check_stems(views, structures, where)
+    keep_inputs(where.folder, file_names(views, structures, where, args.look), files)
     volume = read_volume(args.ct)
     grid = moved_grid(volume.grid, transform)
     isocentre = grid.centre if args.isocentre is None else np.array(args.isocentre)
@@ -242,7 +250,7 @@ def run(args: argparse.Namespace) -> None:
             radiographs = render_drr(volume, projections, views, progress, transform=transform, inserts=inserts, **physics)
         written = write_views(radiographs, where, folder, looks, isocentre)
         written += write_structures(radiographs[: len(lengths)], attenuation, lengths, where, folder, looks)
-    drawn = [] if args.look == "none" or labels is None else list(labels.names.values())
+    drawn = [] if args.look == "none" else structures
     print("\n".join([*(str(where.folder / name) for name in written), *_notes(radiographs, drawn)]))
 
 

@@ -82,6 +82,20 @@ def check_stems(views: Sequence[str], structures: Sequence[str], where: Destinat
             known[stem.lower()] = name
 
 
+def file_names(views: Sequence[str], structures: Sequence[str], where: Destination, look: str) -> list[str]:
+    """The names of all files that :func:`write_views` and :func:`write_structures` write."""
+    names = []
+    for view in views:
+        stem = where.stem_of(view)
+        own = [f"{stem}_{file_stem(structure)}" for structure in structures]
+        names += [f"{name}_mask.png" for name in own]
+        if where.ending != "png":
+            names += [f"{name}.{where.ending}" for name in (stem, *own)]
+        if look != "none":
+            names += [f"{stem}.png"] + ([f"{stem}_outlines.png"] if structures else [])
+    return names
+
+
 def write_views(
     radiographs: Sequence[Radiograph], where: Destination, folder: Path, looks: Looks, aim: ArrayLike | None
 ) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +58,19 @@ def read_insert(path: Path, label: str, material: str) -> Insert:
     return Insert(read_labelmap(path), material, chosen, name=path.name + (f":{label}" if label else ""))
 
 
+@contextmanager
+def _silent_vtk() -> Iterator[None]:
+    """Without the blocks of text that VTK, and not only the reader itself, prints for a file that it cannot read."""
+    from vtkmodules.vtkCommonCore import vtkObject
+
+    shown = vtkObject.GetGlobalWarningDisplay()
+    vtkObject.SetGlobalWarningDisplay(0)
+    try:
+        yield
+    finally:
+        vtkObject.SetGlobalWarningDisplay(shown)
+
+
 def read_surface(path: Path) -> vtkPolyData:
     """The triangles of a .stl, .ply, .obj or .vtp file in LPS mm: RAS when the file says so, as Slicer can write it."""
     from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
@@ -70,9 +85,9 @@ def read_surface(path: Path) -> vtkPolyData:
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}): check the path.") from None
     reader = readers[path.suffix.lower()]()
-    reader.AddObserver("ErrorEvent", lambda *_: None)  # said below, and not by VTK
     reader.SetFileName(str(path))
-    reader.Update()
+    with _silent_vtk():  # what is wrong is said below, in one sentence
+        reader.Update()
     polydata = reader.GetOutput()
     if polydata.GetNumberOfPolys() + polydata.GetNumberOfStrips() == 0:
         raise InputError(f"{path} is not a surface that can be read, or has no triangles: export it again.")

@@ -6,13 +6,43 @@ import json
 import math
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.files import writing
+
+
+def keep_inputs(folder: Path, names: Iterable[str], inputs: Iterable[Path]) -> None:
+    """Raise :class:`InputError` when a file called one of ``names`` in ``folder`` would replace one of the ``inputs``.
+
+    A link counts as the file it leads to, and a folder as the DICOM series that is read from it.
+    """
+    known = list(inputs)
+    for target in (folder / name for name in names):
+        for path in known:
+            if any(_same(target, file) for file in _files_of(path, target)):
+                raise InputError(f"{target} is read by this command and would be overwritten by it: name another --out.")
+
+
+def _files_of(path: Path, target: Path) -> list[Path]:
+    """The files of an input that ``target`` could replace."""
+    if not path.is_dir():
+        return [path]
+    if not target.is_file() or not _same(target.parent, path):
+        return []
+    import SimpleITK as sitk
+
+    return [Path(name) for name in sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(path))]
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them does not exist
+        return False
 
 
 @contextmanager

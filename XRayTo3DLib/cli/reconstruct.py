@@ -87,11 +87,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     xray.add_argument("--parallel", action="store_true", help="all beams are parallel")
     result = parser.add_argument_group("reconstruction")
     result.add_argument("--model", metavar="NAME|FILE", help="the model (default: the bundled one)")
+    result.add_argument("--grid-size", type=count, metavar="N", help="voxels along each side for the model (default 64)")
     result.add_argument(
-        "--grid-size", type=count, default=64, metavar="N", help="voxels along each side for the model (default 64)"
-    )
-    result.add_argument(
-        "--grid-spacing", type=positive, default=4.0, metavar="MM", help="voxel size for the model in mm (default 4)"
+        "--grid-spacing",
+        type=positive,
+        metavar="MM",
+        help="voxel size for the model in mm (default 4, or up to 6.4 where 64 voxels of 4 mm do not hold the body's shadow)",
     )
     result.add_argument(
         "--grid-centre",
@@ -122,16 +123,18 @@ def run(args: argparse.Namespace) -> None:
         raise InputError("--refine is a fusion on finer voxels: drop it or --no-fusion.")
     files = named_files(args.view)
     from XRayTo3DLib.cli.bar import bar
-    from XRayTo3DLib.cli.outputs import staged, write_json
+    from XRayTo3DLib.cli.outputs import keep_inputs, staged, write_json
     from XRayTo3DLib.cli.reconstruct_report import write_reconstruct_report
     from XRayTo3DLib.cli.threads import use_threads
-    from XRayTo3DLib.cli.work import solve, write_answer
+    from XRayTo3DLib.cli.work import answer_files, solve, write_answer
     from XRayTo3DLib.fusion import BETA
     from XRayTo3DLib.images import read_volume
     from XRayTo3DLib.modelzoo import load_model
     from XRayTo3DLib.reconstruct import check_distinct
 
     use_threads(args.threads)
+    inputs = [*(path for _, path in files.values()), *filter(None, [args.truth])]
+    keep_inputs(args.out, [*answer_files(), "metrics.json", "report.html"], inputs)
     radiographs = _read(files, args)
     check_distinct(radiographs)
     ct = None if args.truth is None else read_volume(args.truth)
@@ -189,11 +192,13 @@ def _read(files: dict[str, tuple[str | None, Path]], args: argparse.Namespace) -
 
 
 def _grid(radiographs: list[Radiograph], args: argparse.Namespace) -> Grid:
+    """The grid that Python's ``reconstruct`` takes by default, but for what was asked for."""
     from XRayTo3DLib.geometry import Grid
-    from XRayTo3DLib.reconstruct import common_centre
+    from XRayTo3DLib.reconstruct import DEFAULT_SIZE, covering_spacing, default_grid
 
-    centre = args.grid_centre if args.grid_centre is not None else common_centre([r.projection for r in radiographs])
-    return Grid.centred(centre, args.grid_size, args.grid_spacing)
+    size = args.grid_size or DEFAULT_SIZE
+    grid = default_grid([r.projection for r in radiographs], size, args.grid_spacing or covering_spacing(radiographs))
+    return grid if args.grid_centre is None else Grid.centred(args.grid_centre, grid.size, grid.spacing)
 
 
 def _results(radiographs: list[Radiograph], answer: Answer, ct: Volume | None) -> tuple[dict[str, Any], Volume | None]:

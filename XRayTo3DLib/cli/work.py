@@ -17,7 +17,7 @@ from XRayTo3DLib.modelzoo import LoadedModel
 from XRayTo3DLib.progress import Progress, part, silent
 from XRayTo3DLib.radiographs import Radiograph
 from XRayTo3DLib.reconstruct import Reconstruction, reconstruct, refine
-from XRayTo3DLib.segmentation import segment_ct
+from XRayTo3DLib.segmentation import STRUCTURES, segment_ct
 from XRayTo3DLib.surfaces import Surface, extract_surfaces, write_surface
 
 
@@ -68,6 +68,15 @@ def solve(
         return Answer(found, None, [])
     progress(0.96, "surfaces")
     return Answer(found, labels, extract_surfaces(labels))
+
+
+def answer_files(suffix: str = "") -> list[str]:
+    """The names of all files that :func:`write_answer` can write."""
+    return [
+        *(f"{name}{suffix}.nrrd" for name in ("reconstruction", "uncertainty")),
+        f"segmentation{suffix}.seg.nrrd",
+        *(f"{name}{suffix}.stl" for name in STRUCTURES.values()),
+    ]
 
 
 def write_answer(answer: Answer, folder: Path, suffix: str = "") -> None:

@@ -83,6 +83,8 @@ def test_values_that_are_no_ct_are_refused(tmp_path, rng):
 def test_an_empty_array_is_refused():
     with pytest.raises(InputError, match="at least 1"):
         Grid((0, 4, 4), (1.0, 1.0, 1.0))
+    with pytest.raises(InputError, match=r"spacing \(2\.8125, 0\.0, 1\.0\) must"):
+        Grid((4, 4, 4), tuple(np.array([2.8125, 0, 1])))
     with pytest.raises(InputError, match="its grid"):
         Volume(np.zeros((0, 4, 4)), Grid((4, 4, 4), (1.0, 1.0, 1.0)))
 

@@ -324,6 +324,10 @@ def test_a_surface_with_a_hole_or_a_lost_point_is_refused(phantom_volume):
         ("iodine 0", "cannot be"),
         ("iodine 9999", "cannot be"),
         ("iodine 1.2.3", "not known"),
+        ("iodine -30", "-30 mg/mL of iodine cannot be: give more than 0"),
+        ("iodine - 30", "-30 mg/mL of iodine cannot be"),
+        ("iodine:-30", "-30 mg/mL of iodine cannot be"),
+        ("iodine--30", "-30 mg/mL of iodine cannot be"),
         (-0.1, "cannot be"),
         (float("nan"), "cannot be"),
         (1e4, "cannot be"),
@@ -339,4 +343,5 @@ def test_materials_by_many_spellings():
     assert parse_material("Cobalt Chromium").parts == parse_material("cobalt-chromium").parts
     assert parse_material("0.07").parts == parse_material(0.07).parts
     assert sum(value for _, value in parse_material(0.07).parts) == pytest.approx(0.07)
-    assert parse_material("iodine15").parts == parse_material("Iodine: 15 mg/mL").parts
+    for word in ("iodine15", "iodine 15", "iodine-15", "iodine:15", "Iodine: 15 mg/mL"):
+        assert parse_material(word).parts == ((IODINE, pytest.approx(0.015 * IODINE.attenuation)),)

@@ -115,6 +115,19 @@ def test_volume_under_a_bent_transform_is_refused(scene, oblique):
         nodes.volume_from_node(node)
 
 
+@pytest.mark.parametrize(
+    "matrix", [np.diag([1.0, 1.0, 0.0, 1.0]), np.diag([1.0, np.nan, 1.0, 1.0]), np.diag([np.inf, 1.0, 1.0, 1.0])]
+)
+@pytest.mark.filterwarnings("error")
+def test_volume_under_a_singular_transform_is_refused(scene, oblique, matrix):
+    node = nodes.volume_to_node(Volume(values(oblique), oblique), "CT 7")
+    inner = put_under(node, rigid())
+    inner.SetName("good")
+    put_under(inner, matrix).SetName("flat")
+    with pytest.raises(InputError, match=r"^The transform flat of CT 7 is singular: correct it\.$"):
+        nodes.volume_from_node(node)
+
+
 def test_volume_whose_image_does_not_begin_at_zero(scene, oblique):
     node = nodes.volume_to_node(Volume(values(oblique), oblique), "CT")
     node.GetImageData().SetExtent(2, 8, -1, 4, 3, 7)

@@ -119,3 +119,11 @@ def test_a_missing_package_is_said_before_the_work(run, tmp_path, monkeypatch, m
     found = run("demo", "--offline", "--out", tmp_path / "out")
     assert found.code == 2 and words in found.sentence and "pip install" in found.sentence
     assert not (tmp_path / "out").exists()
+
+
+def test_the_ct_is_never_overwritten(run, tmp_path):
+    file = tmp_path / "ct.nrrd"
+    file.write_text("precious")
+    found = run("demo", "--ct", file, "--out", tmp_path)
+    assert found.code == 2 and "would be overwritten" in found.sentence
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["precious"]

@@ -9,6 +9,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
+from XRayTo3DLib.cli.drr_files import destination, file_names
 from XRayTo3DLib.cli.outlines import COLOURS, draw_outlines
 from XRayTo3DLib.drr import render_drr
 from XRayTo3DLib.images import MU_WATER, Labelmap, to_sitk
@@ -205,3 +206,22 @@ def test_outlines_of_pictures_of_any_size():
     assert large.shape == (2100, 8, 3)
     np.testing.assert_allclose(large[1004, 2], list(COLOURS.values())[1])
     assert not large[20:900].any()
+
+
+@pytest.mark.parametrize(("ending", "look"), [("nrrd", "film"), ("dcm", "none"), ("png", "MONOCHROME1")])
+def test_the_names_of_all_files_are_known_beforehand(run, ct_file, labels_file, labels, tmp_path, ending, look):
+    """Inputs are kept by these names, and files of an earlier run are replaced."""
+    command = ["drr", ct_file, "--view", "AP", *SETTING, "--labels", labels_file, "--format", ending, "--look", look]
+    where = destination(tmp_path / "o", ending, 1)
+    names = file_names(["AP"], list(labels.names.values()), where, look.lower())
+    for _ in range(2):
+        found = run(*command, "--out", tmp_path / "o")
+        assert found.code == 0, found.error
+        assert sorted(path.name for path in (tmp_path / "o").iterdir()) == sorted(names)
+
+
+@pytest.mark.parametrize(("one", "other"), [("film", "MONOCHROME2"), ("inverted", "monochrome1")])
+def test_looks_by_the_words_of_dicom(run, ct_file, tmp_path, one, other):
+    for look in (one, other):
+        assert run("drr", ct_file, "--view", "AP", *SETTING, "--look", look, "--out", tmp_path / f"{look}.png").code == 0
+    np.testing.assert_array_equal(read_png(tmp_path / f"{one}.png"), read_png(tmp_path / f"{other}.png"))

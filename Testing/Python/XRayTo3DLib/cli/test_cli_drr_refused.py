@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from vtkmodules.vtkCommonCore import vtkObject
 from vtkmodules.vtkFiltersSources import vtkPlaneSource
 from vtkmodules.vtkIOGeometry import vtkSTLWriter
+
+from XRayTo3DLib.cli import main
 
 
 def refused(found, folder, words: str) -> None:
@@ -106,6 +109,54 @@ def test_files_of_the_same_name_are_refused(run, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("name", "out", "options"),
+    [
+        ("ct.nii.gz", "ct.nii.gz", []),
+        ("ct.nii.gz", "link.nii.gz", []),
+        ("AP.nrrd", "", []),
+        ("ct.nii.gz", "", ["--labels", "AP.png"]),
+        ("ct.nii.gz", "", ["--insert", "AP.nrrd:1=steel"]),
+        ("ct.nii.gz", "", ["--transform", "AP.nrrd"]),
+        ("ct.nii.gz", "x.nrrd", ["--matrix", "x.nrrd", "--size", "8"]),
+    ],
+)
+def test_an_input_is_never_overwritten(run, tmp_path, monkeypatch, name, out, options):
+    """It is found before anything is read: none of these files could be."""
+    monkeypatch.chdir(tmp_path)
+    for file in {name, *(o.split(":")[0] for o in options if "." in o)}:
+        (tmp_path / file).write_text("precious")
+    (tmp_path / "link.nii.gz").symlink_to("ct.nii.gz")
+    (tmp_path / "folder").symlink_to(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    views = [] if "--matrix" in options else ["--view", "AP"]
+    refused(run("drr", name, *views, *options, "--out", tmp_path / "folder" / out), tmp_path, "would be overwritten")
+    assert sorted(tmp_path.iterdir()) == before
+    assert all(file.read_text() == "precious" for file in before if file.is_file())
+
+
+@pytest.mark.parametrize("name", ["AP_label_1.nrrd", "AP_label_1_mask.png", "AP_outlines.png"])
+def test_labels_are_not_overwritten_by_their_structures(run, tmp_path, name):
+    labels = tmp_path / name
+    sitk.WriteImage(sitk.GetImageFromArray(np.eye(8, dtype=np.uint8)[None].repeat(8, 0)), str(tmp_path / "labels.nrrd"))
+    (tmp_path / "labels.nrrd").rename(labels) if name.endswith("nrrd") else labels.symlink_to("labels.nrrd")
+    found = run("drr", tmp_path / "none.nrrd", "--view", "AP", "--labels", labels.resolve(), "--out", tmp_path)
+    refused(found, tmp_path, f"{name} is read by this command")
+
+
+def test_a_file_of_the_dicom_folder_is_not_overwritten(run, tmp_path):
+    for number in range(2):
+        image = sitk.GetImageFromArray(np.zeros((4, 4), np.int16))
+        image.SetMetaData("0020|000e", "1.2.3.4")
+        image.SetMetaData("0020|0032", f"0\\0\\{number}")
+        writer = sitk.ImageFileWriter()
+        writer.KeepOriginalImageUIDOn()
+        writer.SetFileName(str(tmp_path / f"{('AP', 'LAT')[number]}.dcm"))
+        writer.Execute(image)
+    found = run("drr", tmp_path, "--view", "LAT", "--format", "dcm", "--out", tmp_path)
+    refused(found, tmp_path, "LAT.dcm is read by this command")
+
+
+@pytest.mark.parametrize(
     ("options", "words"),
     [
         (["--sid", "100", "--sdd", "200", "--size", "16"], "inside the volume"),
@@ -118,6 +169,17 @@ def test_files_of_the_same_name_are_refused(run, tmp_path):
 )
 def test_geometry_that_cannot_be_of_this_ct(run, ct_file, tmp_path, options, words):
     refused(run("drr", ct_file, "--view", "AP", *options, "--out", tmp_path / "out"), tmp_path, words)
+
+
+@pytest.mark.parametrize("ending", ["stl", "ply", "obj", "vtp"])
+def test_only_one_sentence_is_said_of_a_bad_surface(tmp_path, capfd, ending):
+    file = tmp_path / f"bad.{ending}"
+    file.write_text('<VTKFile type="PolyData"><PolyData><oops' if ending == "vtp" else "solid or not\nf 1 2 9\n")
+    shown = vtkObject.GetGlobalWarningDisplay()
+    assert main(["drr", "none.nrrd", "--view", "AP", "--insert", f"{file}=steel", "--out", str(tmp_path / "out")]) == 2
+    printed = capfd.readouterr()
+    assert printed.out == "" and len(printed.err.strip().splitlines()) == 1 and "is not a surface" in printed.err
+    assert vtkObject.GetGlobalWarningDisplay() == shown
 
 
 def _labels(path, dtype=np.uint8, filled=True, origin=(0.0, 0.0, 0.0)):

@@ -9,9 +9,16 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from XRayTo3DLib.cli.command import build_parser
+from XRayTo3DLib.cli.reconstruct import _grid
+from XRayTo3DLib.drr import render_drr
 from XRayTo3DLib.fusion import reproject
-from XRayTo3DLib.images import read_image, read_volume, to_attenuation
+from XRayTo3DLib.geometry import Grid
+from XRayTo3DLib.images import Volume, read_image, read_volume, to_attenuation
+from XRayTo3DLib.modelzoo import load_model
 from XRayTo3DLib.radiographs import read_radiograph
+from XRayTo3DLib.reconstruct import covering_spacing, reconstruct
+from XRayTo3DLib.views import view_projection
 
 GRID = ["--grid-size", 16, "--grid-spacing", 22]
 
@@ -115,3 +122,38 @@ def test_nothing_in_the_result_is_a_note_not_an_error(run, xrays, model, tmp_pat
     assert found.code == 0, found.error
     assert "No structures in the reconstruction" in found.out
     assert not (tmp_path / "out" / "segmentation.seg.nrrd").exists()
+
+
+def test_the_default_grid_is_that_of_python(model):
+    """A body wider than 64 voxels of 4 mm, away from the middle of the world."""
+    water = Volume(np.pad(np.zeros((6, 6, 16), np.int16), 1, constant_values=-1000), Grid.centred((30, -20, 10), (18, 8, 8), 20.0))
+    views = [view_projection(view, (30, -20, 10), (48, 72), 10.0, 1500.0) for view in ("AP", "LAT")]
+    radiographs = render_drr(water, views, ["AP", "LAT"])
+
+    def grid(*options: str) -> Grid:
+        return _grid(radiographs, build_parser().parse_args(["reconstruct", "--view", "AP=a.nrrd", "--out", "out", *options]))
+
+    expected = reconstruct(radiographs, load_model(str(model), "volume"), fuse_views=False, check_views=False).volume.grid
+    spacing = covering_spacing(radiographs)
+    assert spacing > 4.5
+    np.testing.assert_allclose(grid().affine, expected.affine, atol=1e-9)
+    assert grid().size == expected.size
+    changed = grid("--grid-size", "32")
+    assert changed.size == (32, 32, 32) and changed.spacing == pytest.approx((spacing,) * 3)
+    np.testing.assert_allclose(changed.centre, expected.centre, atol=1e-9)
+    changed = grid("--grid-spacing", "3")
+    assert changed.size == expected.size and changed.spacing == (3, 3, 3)
+    np.testing.assert_allclose(changed.centre, expected.centre, atol=1e-9)
+    changed = grid("--grid-centre", "0", "0", "5")
+    assert changed.size == expected.size and changed.spacing == pytest.approx((spacing,) * 3)
+    np.testing.assert_allclose(changed.centre, (0, 0, 5), atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["view", "truth"])
+def test_an_input_is_never_overwritten(run, tmp_path, kind):
+    file = tmp_path / "reconstruction.nrrd"
+    file.write_text("precious")
+    inputs = ["--view", f"AP={file}"] if kind == "view" else ["--view", "AP=none.nrrd", "--truth", file]
+    found = run("reconstruct", *inputs, "--out", tmp_path)
+    assert found.code == 2 and "would be overwritten" in found.sentence
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["precious"]
