@@ -7,6 +7,7 @@ finds, or on what another package has done with it.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -35,6 +36,11 @@ def run(kernel: Any, arguments: Sequence[Any], pieces: int, threads: int) -> Non
 @lru_cache(maxsize=4)
 def pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="projector")
+
+
+if hasattr(os, "register_at_fork"):
+    # A forked process has the pools but not their threads.
+    os.register_at_fork(after_in_child=pool.cache_clear)
 
 
 def announce(kernel: Any) -> None:

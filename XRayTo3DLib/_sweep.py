@@ -13,6 +13,8 @@ from XRayTo3DLib._compiled import announce, jit, pool
 
 #: Planes of x that a sweep copies together: a cache line.
 _BLOCK = 16
+#: Pieces of work of a sweep, handed out to the threads.
+_PIECES = 8
 _F32 = np.float32
 
 
@@ -31,7 +33,8 @@ def sweep(
     those of :func:`forward`, many times faster.
     """
     rows = volume.shape[1] if axis == 2 else volume.shape[0]
-    pieces = min(rows, 4 * threads) if threads > 1 else 1
+    # So many whatever the number of threads is: the sums are rounded in the same order.
+    pieces = min(rows, _PIECES)
     edges = [rows * n // pieces for n in range(pieces + 1)]
     # A row of voxels reaches the rows of pixels less than 1 away: a piece of work holds no more of the picture than these.
     low, high = v.min(axis=0), v.max(axis=0)

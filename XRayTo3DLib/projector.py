@@ -50,17 +50,13 @@ def project(
     Gradients flow to ``volume`` and ``pose``. Raises :class:`InputError` when the array does not fit the grid, the poses do
     not fit the projections, or a pose is not a finite, invertible affine 4x4 matrix.
     """
-    values = torch.as_tensor(volume)
-    if not values.is_floating_point():
-        values = values.to(torch.float32)
-    if tuple(values.shape) != grid.shape:
-        raise InputError(f"The volume has the shape {tuple(values.shape)} but its grid has {grid.shape}: pass both alike.")
+    values = _values(volume, grid)
     if quality not in QUALITIES:
         raise InputError(f"The quality {quality!r} is not known: use {' or '.join(QUALITIES)}.")
+    if quality == "preview":
+        return Preview(values, grid).project(projections, pose)
     poses = _poses(pose, len(projections))
     views = list(projections) * (len(poses) if len(projections) == 1 else 1)
-    if quality == "preview":
-        return Preview(values, grid).project(views, poses)
     pictures: list[torch.Tensor | None] = []
     waiting: list[tuple[int, Rays]] = []
     for index, (view, moved) in enumerate(zip(views, poses, strict=True)):
@@ -86,16 +82,18 @@ class Preview:
 
     def __init__(self, volume: torch.Tensor | np.ndarray, grid: Grid) -> None:
         self._grid = grid
-        self._merged = Merged(torch.as_tensor(volume))
+        self._merged = Merged(_values(volume, grid))
 
-    def project(self, projections: Sequence[Projection], poses: Sequence[torch.Tensor | None] | None = None) -> list[torch.Tensor]:
-        """One picture (rows, columns) a projection, of the volume moved by its pose (4x4, LPS mm) where there is one."""
+    def project(self, projections: Sequence[Projection], pose: torch.Tensor | np.ndarray | None = None) -> list[torch.Tensor]:
+        """One picture (rows, columns) a projection or pose, as :func:`project` gives them in full quality."""
+        poses = _poses(pose, len(projections))
+        views = list(projections) * (len(poses) if len(projections) == 1 else 1)
         volume, found = self._merged.volume, []
-        for view, pose in zip(projections, poses or [None] * len(projections), strict=True):
-            stand = _stand(volume, self._grid, view, pose)
+        for view, moved in zip(views, poses, strict=True):
+            stand = _stand(volume, self._grid, view, moved)
             picture = None if stand is None else self._merged.integrate_stand(stand)
             if picture is None:
-                points, directions = _index_rays(self._grid, view, pose, volume.device)
+                points, directions = _index_rays(self._grid, view, moved, volume.device)
                 picture = self._merged.integrate(points, directions, view.is_cone, view.size[1]).reshape(view.size)
             found.append(picture)
         return found
@@ -173,11 +171,21 @@ def _bands(grid: Grid, view: Projection, pose: torch.Tensor | None, device: torc
         yield Rays.of_view(points, directions, view.is_cone, columns, twice=twice)
 
 
+def _values(volume: torch.Tensor | np.ndarray, grid: Grid) -> torch.Tensor:
+    """The volume as a tensor of floats; :class:`InputError` when it does not fit the grid."""
+    values = torch.as_tensor(volume)
+    if tuple(values.shape) != grid.shape:
+        raise InputError(f"The volume has the shape {tuple(values.shape)} but its grid has {grid.shape}: pass both alike.")
+    return values if values.is_floating_point() else values.to(torch.float32)
+
+
 def _poses(pose: torch.Tensor | np.ndarray | None, projections: int) -> list[torch.Tensor | None]:
     """One pose a picture, or ``None``."""
     if pose is None:
         return [None] * projections
-    values = torch.as_tensor(pose)
+    if isinstance(pose, (list, tuple)) and all(isinstance(one, torch.Tensor) for one in pose):
+        pose = torch.stack(list(pose))
+    values = torch.as_tensor(np.asarray(pose) if isinstance(pose, (list, tuple)) else pose)
     values = values if values.is_floating_point() else values.to(torch.float64)
     values = values.reshape(-1, 4, 4) if values.shape[-2:] == (4, 4) else values.new_zeros(0)
     plain = values.detach()

@@ -11,7 +11,7 @@ import re
 import numpy as np
 
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.geometry import LARGEST_LENGTH, ArrayLike, Projection, unit
+from XRayTo3DLib.geometry import LARGEST_LENGTH, ArrayLike, Projection, _vector, unit
 
 #: Beam axes (tube to detector, LPS) and whether the picture is shown as seen from the detector.
 _NAMED = {
@@ -92,7 +92,7 @@ def view_projection(
     pixel = (float(spacing), float(spacing)) if np.ndim(spacing) == 0 else (float(spacing[0]), float(spacing[1]))  # type: ignore[index,arg-type]
     if not (np.isfinite(pixel).all() and min(pixel) > 0):
         raise InputError(f"The pixel spacing {pixel} must be two positive numbers in mm: correct the spacing.")
-    aim = np.asarray(isocentre, dtype=np.float64)
+    aim = _vector(isocentre, "isocentre")
     source = None
     if source_to_detector is None:
         behind = source_to_isocentre or 0.0

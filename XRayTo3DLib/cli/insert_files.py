@@ -89,7 +89,9 @@ def read_surface(path: Path) -> vtkPolyData:
     with _silent_vtk():  # what is wrong is said below, in one sentence
         reader.Update()
     polydata = reader.GetOutput()
-    if polydata.GetNumberOfPolys() + polydata.GetNumberOfStrips() == 0:
+    corners = [vtk_to_numpy(cells.GetConnectivityArray()) for cells in (polydata.GetPolys(), polydata.GetStrips())]
+    numbers = np.concatenate(corners)
+    if not len(numbers) or numbers.min() < 0 or numbers.max() >= polydata.GetNumberOfPoints():
         raise InputError(f"{path} is not a surface that can be read, or has no triangles: export it again.")
     found = _SPACE.search(header)
     space = polydata.GetFieldData().GetAbstractArray("SPACE")

@@ -33,9 +33,9 @@ def _files_of(path: Path, target: Path) -> list[Path]:
         return [path]
     if not target.is_file() or not _same(target.parent, path):
         return []
-    import SimpleITK as sitk
+    from XRayTo3DLib.image_files import series_files
 
-    return [Path(name) for name in sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(path))]
+    return [Path(name) for name in series_files(path)]
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -138,6 +138,7 @@ def test_workers_that_are_forked_from_a_process_that_projected():
             project(volume, grid, views)
             child = os.fork()
             if child == 0:
+                torch.set_num_threads(1)  # as the workers do: torch has threads of its own
                 project(volume, grid, views)
                 os._exit(0)
             end = time.monotonic() + 8

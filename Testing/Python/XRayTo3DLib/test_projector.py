@@ -483,7 +483,7 @@ def test_volume_gradients_are_those_of_finite_differences(back_end, rng, axis, s
 
     (gradient,) = torch.autograd.grad(value(project(volume, grid, views)), volume)
     last = np.array(grid.shape) - 1
-    where = [(0, 0, 0), tuple(last), (0, 6, 7), (8, last[1], 7), (8, 6, 0), (8, 6, 7), (9, 5, last[2]), (7, 7, 7)]
+    where = [(0, 0, 0), tuple(last), (0, 6, 7), (8, last[1], 7), (9, 5, last[2]), (8, 6, 7)]
     expected = []
     for place in where:
         ends = []

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from beams import AXES, BACK_ENDS, LEANS, along, beams, difference, grid_of, rms_difference, smooth_volume, use
+from beams import AXES, BACK_ENDS, LEANS, along, beams, grid_of, rms_difference, smooth_volume, use
 
 from XRayTo3DLib import shear_warp
 from XRayTo3DLib.errors import InputError
@@ -132,29 +132,30 @@ def test_gradients_flow_through_previews(back_end, smooth, rng, axis, sign):
         assert (by_volume * change).sum().item() == pytest.approx(expected, abs=5e-3 * size)
 
 
-def fan(grid: Grid, width: int, steepest: float) -> Projection:
-    """From beside the volume along y, and ever steeper from the first column to the last."""
+def fan(grid: Grid, width: int, first: float, last: float) -> Projection:
+    """From beside the volume along y, leaning towards x by ``first`` millimetres a millimetre at its first column, ``last`` at its last."""
     source = grid.centre + np.array([-1.2 * grid.size[0], -1.2 * grid.size[1] * grid.spacing[1], 3.0])
-    pixel = steepest * 200 / (width - 1)
-    origin = source + np.array([0, 200.0, -60.0])
-    return Projection(origin, [1, 0.02, 0], [0, 0, 1], (6.0, pixel), (21, width), source=source)
+    row = np.array([np.sign(last - first), 0.02, 0])
+    origin = source + np.array([200 * first, 200.0, -60.0])
+    return Projection(origin, row, [0, 0, 1], (6.0, abs(last - first) * 200 / (width - 1)), (21, width), source=source)
 
 
+@pytest.mark.parametrize(("first", "last"), [(6.0, 0.15), (0.15, 6.0)])
 @pytest.mark.parametrize("width", [31, 61, 62, 122])
-def test_steep_fans_are_integrated_ray_by_ray(back_end, smooth, swept, width):
-    # Where planes are crossed too steeply, a preview is the full picture.
+def test_steep_fans_are_integrated_ray_by_ray(back_end, smooth, swept, width, first, last):
+    # Where planes are crossed too steeply, a preview is nearly as good as the full picture.
     grid = grid_of("straight", SIZE)
-    view = fan(grid, width, 6.0)
+    view = fan(grid, width, first, last)
     full = project(smooth, grid, [view])[0]
     assert full.max() > 0.1
-    assert difference(project(smooth, grid, [view], quality="preview")[0], full) < 1e-6
+    assert rms_difference(project(smooth, grid, [view], quality="preview")[0], full) < 1e-3
     assert not swept
 
 
-@pytest.mark.parametrize("steepest", [0.7, 1.2])
-def test_wide_fans(back_end, smooth, swept, steepest):
+@pytest.mark.parametrize(("first", "last"), [(0.7, 0.0), (0.0, 1.2)])
+def test_wide_fans(back_end, smooth, swept, first, last):
     grid = grid_of("straight", SIZE)
-    view = fan(grid, 50, steepest)
+    view = fan(grid, 50, first, last)
     full = project(smooth, grid, [view])[0]
     assert full.max() > 0.1
     assert rms_difference(project(smooth, grid, [view], quality="preview")[0], full) < 2e-2
@@ -180,7 +181,7 @@ def test_the_picture_that_is_warped_is_no_larger_than_the_shadow(smooth, swept, 
     monkeypatch.delenv("XRAYTO3D_NUMBA", raising=False)
     grid = grid_of("oblique", SIZE)
     view = beams(grid, 0, 1, LEANS["leaning"], (16, 18))[kind]
-    wide = view.resampled((60, 60), (30.0, 30.0))
+    wide = view.resampled((60, 60), (6.0, 6.0))
     found = project(smooth, grid, [wide], quality="preview")[0]
     assert found.max() > 0
     assert max(swept[0]) < 5 * max(SIZE)

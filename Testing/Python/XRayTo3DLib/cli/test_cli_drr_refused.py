@@ -147,6 +147,7 @@ def test_a_file_of_the_dicom_folder_is_not_overwritten(run, tmp_path):
     for number in range(2):
         image = sitk.GetImageFromArray(np.zeros((4, 4), np.int16))
         image.SetMetaData("0020|000e", "1.2.3.4")
+        image.SetMetaData("0020|0037", r"1\0\0\0\1\0")
         image.SetMetaData("0020|0032", f"0\\0\\{number}")
         writer = sitk.ImageFileWriter()
         writer.KeepOriginalImageUIDOn()
@@ -163,7 +164,7 @@ def test_a_file_of_the_dicom_folder_is_not_overwritten(run, tmp_path):
         (["--sid", "100", "--sdd", "200"], "--sid"),
         (["--pixel", "0.01"], "larger --pixel"),
         (["--isocentre", "5000", "0", "0", "--size", "16"], "misses the volume"),
-        (["--isocentre", "1e9", "0", "0"], "--isocentre"),
+        (["--isocentre", "1e9", "0", "0"], "isocentre"),
     ],
     ids=_joined,
 )

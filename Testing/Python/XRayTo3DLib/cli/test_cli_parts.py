@@ -44,7 +44,7 @@ class TestOptions:
 
     def test_sizes(self):
         assert detector_size("512") == (512, 512) and detector_size("300x400") == (300, 400) and count("3") == 3
-        for text in ("1", "3x", "2x3x4", "9000"):
+        for text in ("1", "3x", "2x3x4", "20000"):
             with pytest.raises(argparse.ArgumentTypeError):
                 detector_size(text)
 
