@@ -508,6 +508,27 @@ def test_a_gradient_does_not_change_the_picture(back_end, rng):
         assert difference(by_pose.detach(), plain) < FLOAT32 and by_pose.requires_grad
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no accelerator")
+@pytest.mark.parametrize("quality", projector.QUALITIES)
+@pytest.mark.parametrize("axis", range(3))
+def test_an_accelerator_finds_the_same(rng, axis, quality):
+    grid, found = beams.grid_of("both"), {}
+    views = views_of(grid, axis, 1)
+    views.append(view_projection(grid.direction[:, axis], grid.centre, (9, 11), 3.0, None))
+    values = torch.as_tensor(rng.random(grid.shape), dtype=torch.float32)
+    for device in ("cpu", "cuda"):
+        volume, pose = values.to(device).requires_grad_(), pose_of().to(device).requires_grad_()
+        pictures = project(volume, grid, views, pose, quality)
+        sum(picture.square().sum() for picture in pictures).backward()
+        back = backproject([picture.detach() for picture in pictures], grid, views)
+        plain = project(volume.detach(), grid, views, quality=quality)
+        assert all(picture.device.type == device for picture in (*pictures, *plain, back, volume.grad, pose.grad))
+        found[device] = [t.detach().cpu() for t in (*pictures, back, volume.grad, pose.grad)]
+        found[device] += [picture.cpu() for picture in plain] if quality == "full" else []
+    for one, other in zip(found["cpu"], found["cuda"], strict=True):
+        assert difference(other, one) < 1e-4
+
+
 SINGULAR, INFINITE = np.diag([1.0, 1, 0, 1]), np.diag([1.0, np.nan, 1, 1])
 NO_POSES = [np.eye(3), np.zeros((3, 4)), np.zeros((0, 4, 4)), np.zeros(4), 1.0, SINGULAR, INFINITE]
 
