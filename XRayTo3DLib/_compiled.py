@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
@@ -19,35 +19,46 @@ from numba import njit
 jit: Callable[..., Any] = njit(nogil=True, fastmath=True, cache=True)
 inline: Callable[..., Any] = njit(nogil=True, fastmath=True, inline="always")
 
-_announced: set[str] = set()
+_announced = False
 
 
 def run(kernel: Any, arguments: Sequence[Any], pieces: int, threads: int) -> None:
-    """The kernel over all pieces of work, handed out in order to the threads; it runs outside Python's lock."""
+    """The kernel over all pieces of work, several at a time, by :func:`share`; it runs outside Python's lock."""
     announce(kernel)
-    if threads == 1 or pieces == 1:
-        kernel(*arguments, 0, pieces)
-        return
-    share = max(1, pieces // (8 * threads))
-    starts = range(0, pieces, share)
-    list(pool(threads).map(lambda first: kernel(*arguments, first, min(pieces, first + share)), starts))
+    step = max(1, pieces // (8 * threads)) if threads > 1 else pieces
+    share(lambda first: kernel(*arguments, first, min(pieces, first + step)), range(0, pieces, step), threads)
+
+
+def share(work: Callable[[Any], object], items: Iterable[Any], threads: int) -> None:
+    """Do the work for all items. The calling thread and its helpers take the next item as they become free."""
+    waiting = iter(items)
+
+    def take() -> None:
+        for item in waiting:
+            work(item)
+
+    helpers = [_pool(threads - 1).submit(take) for _ in range(threads - 1)]
+    take()
+    for helper in helpers:
+        # One that did not wake up in time has nothing left to do.
+        if not helper.cancel():
+            helper.result()
 
 
 @lru_cache(maxsize=4)
-def pool(threads: int) -> ThreadPoolExecutor:
+def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="projector")
 
 
 if hasattr(os, "register_at_fork"):
     # A forked process has the pools but not their threads.
-    os.register_at_fork(after_in_child=pool.cache_clear)
+    os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 def announce(kernel: Any) -> None:
     """Say, before the first call on a machine, that it will compile: it takes some seconds."""
+    global _announced
     name = kernel.py_func.__name__
-    if name in _announced:
-        return
-    _announced.add(name)
-    if not any(Path(kernel.stats.cache_path).glob(f"*.{name}-*.nbi")):
+    if not _announced and not kernel.signatures and not any(Path(kernel.stats.cache_path).glob(f"*.{name}-*.nbi")):
+        _announced = True
         logging.getLogger(__name__).warning("Compiling the fast projector, once on this machine (some seconds) ...")

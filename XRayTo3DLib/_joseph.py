@@ -2,26 +2,25 @@
 
 Nothing outside ``integration`` uses this file, and everything works without it, slower: it does what ``integration`` does in
 torch, sample by sample, in the same order of ideas. A ray is walked plane by plane along its index axis (0 x, 1 y, 2 z);
-in the middle, where all four neighbours exist, without checks; at the borders with them. Threads share out tiles of
-neighbouring rays, which read the same memory, or, for the adjoint, planes, so that no two threads write one voxel.
+in the middle, where all four neighbours exist, without checks; at the borders with them. Threads share out the rays, those of
+a tile of the detector one after the other, as they read the same memory; or, for the adjoint, planes, so that no two
+threads write one voxel.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from XRayTo3DLib._compiled import inline, jit, pool, run
+from XRayTo3DLib import _slabs
+from XRayTo3DLib._compiled import inline, jit, run
 
 _TILE_ROWS, _TILE_COLUMNS = 4, 64
+#: Planes that a ray samples before it goes back for their second samples: their memory is still near.
+_NEAR = 64
 #: Planes of one piece of work of the adjoint: a multiple of a cache line, so that threads do not share one.
 _PLANES = 32
-#: So many rays read a volume larger than the cache often enough to lay it out for that first.
-_MANY_RAYS, _CACHE_BYTES = 300_000, 12_000_000
-#: A volume is put into 16 bits only where its highest voxel is at most so many times the mean.
-_MOST_OVER_MEAN = 100
 _F32, _I32, _U32 = np.float32, np.int32, np.uint32
 
 
@@ -48,69 +47,32 @@ def forward(
     rays = len(directions)
     values = np.zeros(rays, np.float32)
     derivatives = np.zeros((rays if slopes else 0, 6), np.float32)
-    tiles = -(-rays // width // _TILE_ROWS) * -(-width // _TILE_COLUMNS)
-    flat, strides = volume.reshape(-1), _strides_of(volume.shape)
     lines, spans = _prepared(volume.shape, points, directions, kinds, shifts, half_line, threads)
-    if slopes:
-        for kind in np.unique(kinds):
-            along = int(kind) % 3, kind, points, directions, kinds, np.array(shifts[kind // 3])
-            run(_forward_slopes, (flat, volume.shape, strides, *along, lines, spans, width, values, derivatives), tiles, threads)
-        return values, derivatives
-    pairs = _Pairs.none()
-    many = rays >= _MANY_RAYS and volume.nbytes > _CACHE_BYTES
-    for kind in sorted(np.unique(kinds), key=lambda kind: kind % 3):
-        axis = int(kind) % 3
-        if many and not pairs.serve(axis):
-            pairs = _Pairs.none()  # gives its memory back first
-            pairs = _Pairs.of(volume, axis, threads)
-        # All rays go through the planes that fit the cache before the next planes are fetched.
-        planes = volume.shape[2 - axis]
-        together = max(16, _CACHE_BYTES * planes // volume.nbytes) if many else planes
-        rays_of = axis, kind, kinds, np.array(shifts[kind // 3]), lines, spans, width
-        for first in range(0, planes, together):
-            extent = first, min(planes, first + together)
-            layout = flat, volume.shape, strides, pairs.flat, pairs.strides, pairs.step
-            run(_forward, (*layout, *rays_of, extent, values), tiles, threads)
+    for axis, around, order in _sorted(kinds, shifts, spans, width):
+        layout = volume.reshape(-1), volume.shape, _strides_of(volume.shape), axis, around, lines, spans, order
+        if slopes:
+            run(_forward_slopes, (*layout, points, directions, values, derivatives), len(order), threads)
+        elif _slabs.pay(volume, axis, len(around) * len(order)):
+            _slabs.forward(volume, axis, around, lines, spans, order, values, threads)
+        else:
+            run(_forward, (*layout, values), len(order), threads)
     return values, derivatives
 
 
-@dataclass(frozen=True, eq=False)
-class _Pairs:
-    """A copy of a volume from which rays across the planes of some axes are read with half the loads.
-
-    Every element holds a voxel and its neighbour along u, 16 bits each, in units of ``step``. They are rounded up or down
-    by a pattern without direction, so that along a ray the errors cancel: of a CT's line integrals a millionth is left.
-    Volumes with negative voxels, or with some that are far above the mean, are read as they are. Rows and slices are an
-    odd number of cache lines apart: rows of a power of two, as CTs have them, put all the planes that a ray crosses into
-    the same few places of the cache.
-    """
-
-    flat: np.ndarray
-    strides: tuple[int, int, int]
-    step: float
-    axes: tuple[int, ...]
-
-    @staticmethod
-    def none() -> _Pairs:
-        return _Pairs(np.empty(0, np.uint32), (0, 0, 0), 0.0, ())
-
-    @staticmethod
-    def of(volume: np.ndarray, axis: int, threads: int) -> _Pairs:
-        """The pairs for an axis; without elements where 16 bits are not enough."""
-        axes = (0,) if axis == 0 else (1, 2)
-        depth, height, breadth = volume.shape
-        slabs = range(0, depth, 4)
-        extents = np.array(list(pool(threads).map(lambda first: _extent(volume, first, min(depth, first + 4)), slabs)))
-        low, high, mean = extents[:, 0].min(), extents[:, 1].max(), extents[:, 2].sum() / volume.size
-        if not (low >= 0 and 0 < high < _MOST_OVER_MEAN * mean):
-            return _Pairs(np.empty(0, np.uint32), (0, 0, 0), 0.0, axes)
-        row, rows = (-(-breadth // 16) | 1) * 16, height | 1
-        copy, step = np.empty((depth, rows, row), np.uint32), float(high) / 65534  # rounded up it is 65535
-        list(pool(threads).map(lambda first: _pack(volume, axis, 1 / step, copy, first, min(depth, first + 4)), slabs))
-        return _Pairs(copy.reshape(-1), (1, row, rows * row), step, axes)
-
-    def serve(self, axis: int) -> bool:
-        return axis in self.axes
+def _sorted(
+    kinds: np.ndarray, shifts: Sequence[Sequence[float]], spans: np.ndarray, width: int
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """For every kind of ray its axis, its shifts and the numbers of the rays that meet the volume, tile by tile."""
+    down, across = -(-len(kinds) // (width * _TILE_ROWS)), -(-width // _TILE_COLUMNS)
+    row, column = (np.arange(n, dtype=np.int32) for n in (down * _TILE_ROWS, across * _TILE_COLUMNS))
+    numbers = np.where(column < width, row[:, None] * width + column, len(kinds))
+    order = numbers.reshape(down, _TILE_ROWS, across, _TILE_COLUMNS).transpose(0, 2, 1, 3).reshape(-1)
+    order = order[order < len(kinds)]
+    found = np.where(spans[:, 3] > spans[:, 0], kinds, -1)[order]
+    for kind in range(3 * len(shifts)):
+        mine = order[found == kind]
+        if len(mine):
+            yield kind % 3, np.array(shifts[kind // 3]), mine
 
 
 def adjoint(
@@ -125,11 +87,10 @@ def adjoint(
 ) -> None:
     """Add to ``volume`` what every pixel (N,) spreads along its ray, with the weights of :func:`forward`."""
     lines, spans = _prepared(volume.shape, points, directions, kinds, shifts, half_line, threads)
-    for kind in np.unique(kinds):
-        axis = int(kind) % 3
+    for axis, around, order in _sorted(np.where(pixels == 0, -1, kinds), shifts, spans, len(kinds)):
         pieces = -(-volume.shape[2 - axis] // _PLANES)
-        rays_of = axis, kind, kinds, np.array(shifts[kind // 3]), lines, spans
-        run(_adjoint, (volume.reshape(-1), volume.shape, _strides_of(volume.shape), *rays_of, pixels), pieces, threads)
+        layout = volume.reshape(-1), volume.shape, _strides_of(volume.shape), axis, around, lines, spans, order
+        run(_adjoint, (*layout, pixels), pieces, threads)
 
 
 def _prepared(
@@ -249,131 +210,43 @@ def _sample(volume, at, su, sv, fu, fv):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _sum(volume, base, k_stride, u_stride, v_stride, u, v, du, dv, planes, shift, count):  # type: ignore[no-untyped-def]
-    """Bilinear samples of consecutive planes, added up, without checks; the compiler makes vectors of these loops.
-
-    With a ``count`` of 2 both samples of a plane, at -shift and +shift, are taken while its memory is near.
-    """
+def _sum(volume, base, k_stride, u_stride, v_stride, u, v, du, dv, planes):  # type: ignore[no-untyped-def]
+    """Bilinear samples of consecutive planes, added up, without checks; the compiler makes vectors of this loop."""
     total = _F32(0)
     sk, su, sv, o = _I32(k_stride), _I32(u_stride), _I32(v_stride), _I32(base)
-    if count == 1:
-        for n in range(planes):
-            k = _I32(n)
-            x, y = u + _F32(k) * du, v + _F32(k) * dv
-            i, j = _I32(x), _I32(y)
-            total += _sample(volume, _U32(o + _I32(k * sk) + _I32(i * su) + _I32(j * sv)), su, sv, x - _F32(i), y - _F32(j))
-        return total
-    across, down = shift * du, shift * dv
     for n in range(planes):
         k = _I32(n)
-        x, y = u + _F32(k) * du - across, v + _F32(k) * dv - down
+        x, y = u + _F32(k) * du, v + _F32(k) * dv
         i, j = _I32(x), _I32(y)
-        total += _sample(volume, _U32(o + _I32(k * sk) + _I32(i * su) + _I32(j * sv)), su, sv, x - _F32(i), y - _F32(j))
-        x, y = x + 2 * across, y + 2 * down
-        i, j = _I32(x), _I32(y)
-        total += _sample(volume, _U32(o + _I32(k * sk) + _I32(i * su) + _I32(j * sv)), su, sv, x - _F32(i), y - _F32(j))
+        # Unsigned: an index that cannot be negative needs no check for Python's counting from the end.
+        at = _U32(o + _I32(k * sk) + _I32(i * su) + _I32(j * sv))
+        a, b = volume[at], volume[_U32(at + su)]
+        c, d = volume[_U32(at + sv)], volume[_U32(at + su + sv)]
+        p, q = a + (x - _F32(i)) * (b - a), c + (x - _F32(i)) * (d - c)
+        total += p + (y - _F32(j)) * (q - p)
     return total
 
 
 @jit
-def _extent(volume, begin, end):  # type: ignore[no-untyped-def]
-    """Lowest and highest voxel of some slices, and their sum."""
-    low, high, total = volume[begin, 0, 0], volume[begin, 0, 0], 0.0
-    for z in range(begin, end):
-        for y in range(volume.shape[1]):
-            part = _F32(0)
-            for value in volume[z, y]:
-                low, high, part = min(low, value), max(high, value), part + value
-            total += part
-    return low, high, total
-
-
-@jit
-def _pack(volume, axis, scale, pairs, begin, end):  # type: ignore[no-untyped-def]
-    scale = _F32(scale)
-    for z in range(begin, end):
-        for y in range(volume.shape[1]):
-            row, target = volume[z, y], pairs[z, y]
-            other = volume[z, min(y + 1, volume.shape[1] - 1)] if axis == 0 else row[1:]
-            # Multiples of numbers without a common measure fill the unit cell evenly along any direction.
-            dither = 0.5 + 0.7548776662 * y + 0.5698402910 * z
-            for x in range(len(other)):
-                up = dither + 0.8191725134 * x
-                up = _F32(up - np.floor(up))
-                target[x] = _U32(row[x] * scale + up) | _U32(other[x] * scale + up) << _U32(16)
-
-
-@jit
-def _pair_sample(pairs, at, sv, fu, fv):  # type: ignore[no-untyped-def]
-    w, z = pairs[at], pairs[_U32(at + sv)]
-    a, b = _F32(_I32(w & _U32(0xFFFF))), _F32(_I32(w >> _U32(16)))
-    c, d = _F32(_I32(z & _U32(0xFFFF))), _F32(_I32(z >> _U32(16)))
-    p, q = a + fu * (b - a), c + fu * (d - c)
-    return p + fv * (q - p)
-
-
-@jit
-def _sum_pairs(pairs, base, k_stride, u_stride, v_stride, u, v, du, dv, planes, shift, count):  # type: ignore[no-untyped-def]
-    """As ``_sum``, from pairs."""
-    total = _F32(0)
-    sk, su, sv, o = _I32(k_stride), _I32(u_stride), _I32(v_stride), _I32(base)
-    if count == 1:
-        for n in range(planes):
-            k = _I32(n)
-            x, y = u + _F32(k) * du, v + _F32(k) * dv
-            i, j = _I32(x), _I32(y)
-            total += _pair_sample(pairs, _U32(o + _I32(k * sk) + _I32(i * su) + _I32(j * sv)), sv, x - _F32(i), y - _F32(j))
-        return total
-    across, down = shift * du, shift * dv
-    for n in range(planes):
-        k = _I32(n)
-        x, y = u + _F32(k) * du - across, v + _F32(k) * dv - down
-        i, j = _I32(x), _I32(y)
-        total += _pair_sample(pairs, _U32(o + _I32(k * sk) + _I32(i * su) + _I32(j * sv)), sv, x - _F32(i), y - _F32(j))
-        x, y = x + 2 * across, y + 2 * down
-        i, j = _I32(x), _I32(y)
-        total += _pair_sample(pairs, _U32(o + _I32(k * sk) + _I32(i * su) + _I32(j * sv)), sv, x - _F32(i), y - _F32(j))
-    return total
-
-
-@jit
-def _forward(  # type: ignore[no-untyped-def]
-    flat, shape, strides, pairs, pair_strides, step,
-    axis, kind, kinds, shifts, lines, spans, width, extent, values, begin, end,
-):  # fmt: skip
+def _forward(flat, shape, strides, axis, shifts, lines, spans, order, values, begin, end):  # type: ignore[no-untyped-def]
     k_stride, u_stride, v_stride = _ordered(strides, axis)
-    k_pairs, u_pairs, v_pairs = _ordered(pair_strides, axis)
-    rays = len(kinds)
-    columns = -(-width // _TILE_COLUMNS)
-    for tile in range(begin, end):
-        top, left = tile // columns * _TILE_ROWS, tile % columns * _TILE_COLUMNS
-        for row in range(top, top + _TILE_ROWS):
-            for i in range(row * width + left, min(rays, row * width + min(width, left + _TILE_COLUMNS))):
-                if kinds[i] != kind:
-                    continue
-                low, first, last, high = _clipped(spans, i, extent[0], extent[1])
-                if high <= low:
-                    continue
-                u, v, du, dv, length = lines[i, 0], lines[i, 1], lines[i, 2], lines[i, 3], lines[i, 4]
-                total = 0.0
-                if last > first:
-                    u0, v0, planes = _F32(u + first * du), _F32(v + first * dv), last - first
-                    shift, count = _F32(shifts[-1]), len(shifts)
-                    if len(pairs):
-                        total += step * _sum_pairs(
-                            pairs, first * k_pairs, k_pairs, u_pairs, v_pairs, u0, v0, _F32(du), _F32(dv), planes, shift, count
-                        )
-                    else:
-                        total += _sum(
-                            flat, first * k_stride, k_stride, u_stride, v_stride, u0, v0, _F32(du), _F32(dv), planes, shift, count
-                        )
-                for shift in shifts:
-                    for start, stop in ((low, first), (last, high)):
-                        for k in range(start, stop):
-                            a, b, c, d, fu, fv = _checked(flat, shape, strides, axis, k, u + (k + shift) * du, v + (k + shift) * dv)
-                            p, q = a + fu * (b - a), c + fu * (d - c)
-                            total += p + fv * (q - p)
-                values[i] += total * length / len(shifts)
+    for i in order[begin:end]:
+        low, first, last, high = spans[i, 0], spans[i, 1], spans[i, 2], spans[i, 3]
+        u, v, du, dv, length = lines[i, 0], lines[i, 1], lines[i, 2], lines[i, 3], lines[i, 4]
+        total = 0.0
+        for k in range(first, last, _NEAR):
+            for shift in shifts:
+                total += _sum(
+                    flat, k * k_stride, k_stride, u_stride, v_stride,
+                    _F32(u + (k + shift) * du), _F32(v + (k + shift) * dv), _F32(du), _F32(dv), min(_NEAR, last - k),
+                )  # fmt: skip
+        for shift in shifts:
+            for start, stop in ((low, first), (last, high)):
+                for k in range(start, stop):
+                    a, b, c, d, fu, fv = _checked(flat, shape, strides, axis, k, u + (k + shift) * du, v + (k + shift) * dv)
+                    p, q = a + fu * (b - a), c + fu * (d - c)
+                    total += p + fv * (q - p)
+        values[i] = total * length / len(shifts)
 
 
 @jit
@@ -401,50 +274,43 @@ def _sums(volume, base, k_stride, u_stride, v_stride, u, v, du, dv, planes):  # 
 
 @jit
 def _forward_slopes(  # type: ignore[no-untyped-def]
-    flat, shape, strides, axis, kind, points, directions, kinds, shifts, lines, spans, width, values, derivatives, begin, end
+    flat, shape, strides, axis, shifts, lines, spans, order, points, directions, values, derivatives, begin, end
 ):
     k_stride, u_stride, v_stride = _ordered(strides, axis)
     u_axis, v_axis = _axes(axis)
-    rays = len(kinds)
-    columns = -(-width // _TILE_COLUMNS)
-    for tile in range(begin, end):
-        top, left = tile // columns * _TILE_ROWS, tile % columns * _TILE_COLUMNS
-        for row in range(top, top + _TILE_ROWS):
-            for i in range(row * width + left, min(rays, row * width + min(width, left + _TILE_COLUMNS))):
-                if kinds[i] != kind:
-                    continue
-                low, first, last, high = spans[i, 0], spans[i, 1], spans[i, 2], spans[i, 3]
-                u, v, du, dv, length = lines[i, 0], lines[i, 1], lines[i, 2], lines[i, 3], lines[i, 4]
-                total = by_u = by_v = by_du = by_dv = 0.0
-                for shift in shifts:
-                    u0, v0 = u + shift * du, v + shift * dv
-                    if last > first:
-                        s, g, h, kg, kh = _sums(
-                            flat, first * k_stride, k_stride, u_stride, v_stride,
-                            _F32(u0 + first * du), _F32(v0 + first * dv), _F32(du), _F32(dv), last - first,
-                        )  # fmt: skip
-                        total, by_u, by_v = total + s, by_u + g, by_v + h
-                        by_du += kg + (first + shift) * g
-                        by_dv += kh + (first + shift) * h
-                    for start, stop in ((low, first), (last, high)):
-                        for k in range(start, stop):
-                            a, b, c, d, fu, fv = _checked(flat, shape, strides, axis, k, u0 + k * du, v0 + k * dv)
-                            p, q = a + fu * (b - a), c + fu * (d - c)
-                            g, h = (b - a) + fv * ((d - c) - (b - a)), q - p
-                            total, by_u, by_v = total + p + fv * h, by_u + g, by_v + h
-                            by_du += (k + shift) * g
-                            by_dv += (k + shift) * h
-                weight = length / len(shifts)
-                values[i] = total * weight
-                # start = p_minor - slope p_axis, slope = d_minor / d_axis, length = 1 / |d_axis|: the chain rule.
-                along, step = points[i if len(points) > 1 else 0, axis], directions[i, axis]
-                by_du, by_dv = by_du - along * by_u, by_dv - along * by_v
-                derivatives[i, u_axis] = weight * by_u
-                derivatives[i, v_axis] = weight * by_v
-                derivatives[i, axis] = -weight * (by_u * du + by_v * dv)
-                derivatives[i, 3 + u_axis] = weight * by_du / step
-                derivatives[i, 3 + v_axis] = weight * by_dv / step
-                derivatives[i, 3 + axis] = -weight * (by_du * du + by_dv * dv + total) / step
+    for i in order[begin:end]:
+        low, first, last, high = spans[i, 0], spans[i, 1], spans[i, 2], spans[i, 3]
+        u, v, du, dv, length = lines[i, 0], lines[i, 1], lines[i, 2], lines[i, 3], lines[i, 4]
+        total = by_u = by_v = by_du = by_dv = 0.0
+        for shift in shifts:
+            u0, v0 = u + shift * du, v + shift * dv
+            if last > first:
+                s, g, h, kg, kh = _sums(
+                    flat, first * k_stride, k_stride, u_stride, v_stride,
+                    _F32(u0 + first * du), _F32(v0 + first * dv), _F32(du), _F32(dv), last - first,
+                )  # fmt: skip
+                total, by_u, by_v = total + s, by_u + g, by_v + h
+                by_du += kg + (first + shift) * g
+                by_dv += kh + (first + shift) * h
+            for start, stop in ((low, first), (last, high)):
+                for k in range(start, stop):
+                    a, b, c, d, fu, fv = _checked(flat, shape, strides, axis, k, u0 + k * du, v0 + k * dv)
+                    p, q = a + fu * (b - a), c + fu * (d - c)
+                    g, h = (b - a) + fv * ((d - c) - (b - a)), q - p
+                    total, by_u, by_v = total + p + fv * h, by_u + g, by_v + h
+                    by_du += (k + shift) * g
+                    by_dv += (k + shift) * h
+        weight = length / len(shifts)
+        values[i] = total * weight
+        # start = p_minor - slope p_axis, slope = d_minor / d_axis, length = 1 / |d_axis|: the chain rule.
+        along, step = points[i if len(points) > 1 else 0, axis], directions[i, axis]
+        by_du, by_dv = by_du - along * by_u, by_dv - along * by_v
+        derivatives[i, u_axis] = weight * by_u
+        derivatives[i, v_axis] = weight * by_v
+        derivatives[i, axis] = -weight * (by_u * du + by_v * dv)
+        derivatives[i, 3 + u_axis] = weight * by_du / step
+        derivatives[i, 3 + v_axis] = weight * by_dv / step
+        derivatives[i, 3 + axis] = -weight * (by_du * du + by_dv * dv + total) / step
 
 
 @jit
@@ -481,12 +347,10 @@ def _spread_checked(volume, shape, strides, axis, k, u, v, value):  # type: igno
 
 
 @jit
-def _adjoint(flat, shape, strides, axis, kind, kinds, shifts, lines, spans, pixels, begin, end):  # type: ignore[no-untyped-def]
+def _adjoint(flat, shape, strides, axis, shifts, lines, spans, order, pixels, begin, end):  # type: ignore[no-untyped-def]
     k_stride, u_stride, v_stride = _ordered(strides, axis)
     for piece in range(begin, end):
-        for i in range(len(kinds)):
-            if kinds[i] != kind or pixels[i] == 0:
-                continue
+        for i in order:
             low, first, last, high = _clipped(spans, i, piece * _PLANES, (piece + 1) * _PLANES)
             if high <= low:
                 continue

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from XRayTo3DLib._compiled import announce, jit, pool
+from XRayTo3DLib._compiled import announce, jit, share
 
 #: Planes of x that a sweep copies together: a cache line.
 _BLOCK = 16
@@ -49,38 +49,11 @@ def sweep(
     def work(part: tuple[int, int, int, np.ndarray]) -> None:
         _sweep(volume, axis, first, *columns, v, *part)
 
-    list(map(work, parts) if threads == 1 else pool(threads).map(work, parts))
+    share(work, parts, threads)
     total = np.zeros((v.shape[1], u.shape[1]), np.float32)
     for _, _, top, picture in parts:
         total[top : top + len(picture)] += picture
     return total
-
-
-def sum_planes(volume: np.ndarray, axis: int, threads: int) -> np.ndarray:
-    """The planes of an axis added up: [z, y], [z, x] or [y, x] for the axes x, y and z."""
-    total = np.zeros([n for a, n in enumerate(volume.shape) if a != 2 - axis], np.float32)
-    announce(_sum_rows)
-    edges = [len(total) * n // (4 * threads) for n in range(4 * threads + 1)]
-    list(pool(threads).map(lambda piece: _sum_rows(volume, axis, *piece, total), pairwise(edges)))
-    return total
-
-
-@jit
-def _sum_rows(volume, axis, begin, end, total):  # type: ignore[no-untyped-def]
-    """Add up planes, for the rows [begin, end) of the sum: of slices for x and y, of rows for z."""
-    if axis == 0:
-        for z in range(begin, end):
-            for y in range(volume.shape[1]):
-                value = _F32(0)
-                for x in range(volume.shape[2]):
-                    value += volume[z, y, x]
-                total[z, y] = value
-        return
-    for row in range(begin, end):
-        for plane in range(volume.shape[1 if axis == 1 else 0]):
-            voxels = volume[row, plane] if axis == 1 else volume[plane, row]
-            for x in range(volume.shape[2]):
-                total[row, x] += voxels[x]
 
 
 @jit

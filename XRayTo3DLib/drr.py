@@ -121,7 +121,7 @@ def check_overlap(grid: Grid, projection: Projection, name: str) -> None:
     beam or behind the source.
     """
     if projection.source is not None:
-        index = np.linalg.inv(grid.affine) @ np.append(projection.source, 1.0)
+        index = grid.to_index @ np.append(projection.source, 1.0)
         if ((index[:3] > -0.5) & (index[:3] < np.array(grid.size) - 0.5)).all():
             raise InputError(f"The source of {name} stands inside the volume: use a larger source-to-isocentre distance.")
     corners = projection.project(grid.corners)
@@ -230,7 +230,7 @@ def _insert_notes(
     notes: list[list[str]] = [[] for _ in projections]
     for solid in placed:
         grid = moved_grid(solid.grid, transform)
-        index = np.linalg.inv(ct.affine) @ np.column_stack([grid.corners, np.ones(8)]).T
+        index = ct.to_index @ np.column_stack([grid.corners, np.ones(8)]).T
         outside = (index[:3].max(axis=1) < -0.5).any() or (index[:3].min(axis=1) > np.array(ct.size) - 0.5).any()
         seen = [shadow(grid, projection) is not None for projection in projections]
         if outside and not any(seen):

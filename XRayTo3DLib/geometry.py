@@ -90,6 +90,13 @@ class Grid:
         return matrix
 
     @cached_property
+    def to_index(self) -> np.ndarray:
+        """4x4 matrix from LPS mm to voxel indices (x, y, z)."""
+        inverse: np.ndarray = np.linalg.inv(self.affine)
+        inverse.setflags(write=False)
+        return inverse
+
+    @cached_property
     def centre(self) -> np.ndarray:
         """LPS mm of the middle of the grid."""
         return self.affine[:3, :3] @ ((np.asarray(self.size) - 1) / 2) + self.affine[:3, 3]

@@ -155,7 +155,7 @@ def _mask_coverage(mask: np.ndarray, grid: Grid, ct: Grid, name: str) -> tuple[n
     inside = mask[tuple(slice(first, last + 1) for first, last in ends)].astype(np.float32)
     # Cut coarse voxels into parts, so that the CT in them is displaced as finely as it is known: a mask voxel's edges in
     # voxels of the CT.
-    edges = np.linalg.inv(ct.affine)[:3, :3] @ grid.affine[:3, :3]
+    edges = ct.to_index[:3, :3] @ grid.affine[:3, :3]
     wanted = np.maximum(np.ceil(np.abs(edges).max(axis=0) - 1e-3), 1)
     parts = np.maximum(wanted * min(1.0, (_MOST_VOXELS / (inside.size * wanted.prod())) ** (1 / 3)), 1).astype(int)
     for axis in range(3):
@@ -209,7 +209,7 @@ def _touch(one: Grid, other: Grid) -> bool:
 
 def _positions(coverage: np.ndarray, grid: Grid, target: Grid) -> Iterator[tuple[tuple[np.ndarray, ...], np.ndarray]]:
     """The covered voxels, in portions: their index, and their position (3, N) in voxels [z, y, x] of ``target``."""
-    matrix = np.linalg.inv(target.affine) @ grid.affine
+    matrix = target.to_index @ grid.affine
     flat = np.flatnonzero(coverage)
     for begin in range(0, len(flat), _CHUNK_POINTS):
         where = np.unravel_index(flat[begin : begin + _CHUNK_POINTS], coverage.shape)
@@ -218,7 +218,7 @@ def _positions(coverage: np.ndarray, grid: Grid, target: Grid) -> Iterator[tuple
 
 def _displaced(coverage: np.ndarray, grid: Grid, volume: Volume) -> dict[Material, np.ndarray]:
     """What the CT holds where ``coverage`` is, in 1/mm: its water and its bone, interpolated as in the projector."""
-    corners = np.linalg.inv(volume.grid.affine) @ np.column_stack([grid.corners, np.ones(8)]).T
+    corners = volume.grid.to_index @ np.column_stack([grid.corners, np.ones(8)]).T
     low = np.clip(np.floor(corners[:3].min(axis=1)).astype(int) - 1, 0, volume.grid.size)[::-1]
     high = np.clip(np.ceil(corners[:3].max(axis=1)).astype(int) + 2, 0, volume.grid.size)[::-1]
     if (low >= high).any():

@@ -113,7 +113,7 @@ class Phantom:
 
 def _box(ellipsoid: Ellipsoid, grid: Grid) -> list[slice] | None:
     """Index ranges (x, y, z) that hold the ellipsoid and what cuts it, or ``None`` when it lies outside the grid."""
-    inverse = np.linalg.inv(grid.affine)
+    inverse = grid.to_index
     low, high = np.zeros(3), np.array(grid.size, dtype=float)
     for body in (ellipsoid, *ellipsoid.within):
         centre = inverse[:3, :3] @ np.asarray(body.centre) + inverse[:3, 3]

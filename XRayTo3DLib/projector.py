@@ -20,7 +20,7 @@ from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry import Grid, Projection
 from XRayTo3DLib.integration import Rays, has_kernel, integrate, integrate_stand, oblique, spread
 from XRayTo3DLib.shear_warp import Merged
-from XRayTo3DLib.stand import Stand, stand_of
+from XRayTo3DLib.stand import FEW, Stand, stand_of
 
 #: How carefully a picture is computed.
 QUALITIES = ("full", "preview")
@@ -28,8 +28,6 @@ QUALITIES = ("full", "preview")
 _CACHE_BYTES = 16_000_000
 #: Rays of one view, and of several views, that are computed together at most; bounds the memory of a call, not its result.
 _MOST_RAYS, _GROUP_RAYS = 250_000, 600_000
-#: Rows and columns of rays that stand for a view when it is asked how oblique it is.
-_FEW = 17
 
 
 def project(
@@ -60,14 +58,14 @@ def project(
     pictures: list[torch.Tensor | None] = []
     waiting: list[tuple[int, Rays]] = []
     for index, (view, moved) in enumerate(zip(views, poses, strict=True)):
-        stand, twice = _stand(values, grid, view, moved), _twice(grid, view, moved)
-        picture = None if stand is None else integrate_stand(values, stand, twice[stand.axis])
+        stand = _stand(values, grid, view, moved)
+        picture = None if stand is None else integrate_stand(values, stand)
         if picture is None and np.prod(view.size) > _MOST_RAYS:
             picture = torch.cat([integrate(values, rays) for rays in _bands(grid, view, moved, values.device)]).reshape(view.size)
         elif picture is None:
             waiting += [(index, rays) for rays in _bands(grid, view, moved, values.device)]
         pictures.append(picture)
-    found = _integrate_all(values, waiting)
+    found = _integrate_all(values, waiting) if waiting else {}
     return [
         found[index].reshape(view.size) if picture is None else picture
         for index, (view, picture) in enumerate(zip(views, pictures, strict=True))
@@ -152,12 +150,13 @@ def _stand(volume: torch.Tensor, grid: Grid, view: Projection, pose: torch.Tenso
         return None
     # In float64 even the small steps of finite differences count.
     tolerance = 1e-9 if volume.dtype == torch.float64 else 1e-5
-    return stand_of(grid, view, _to_index(grid, pose).detach().cpu().numpy(), tolerance)
+    to_index = grid.to_index if pose is None else _to_index(grid, pose).detach().cpu().numpy()
+    return stand_of(grid, view, to_index, tolerance)
 
 
 def _twice(grid: Grid, view: Projection, pose: torch.Tensor | None) -> tuple[bool, bool, bool]:
     """Whether the rays that follow x, y and z are sampled twice a plane: one answer for all bands, and for the adjoint."""
-    few = [torch.linspace(0, n - 1, min(n, _FEW), dtype=torch.float64) for n in view.size]
+    few = [torch.linspace(0, n - 1, min(n, FEW), dtype=torch.float64) for n in view.size]
     return oblique(_index_rays(grid, view, None if pose is None else pose.detach().cpu(), torch.device("cpu"), *few)[1])
 
 
@@ -202,7 +201,7 @@ def _poses(pose: torch.Tensor | np.ndarray | None, projections: int) -> list[tor
 
 def _to_index(grid: Grid, pose: torch.Tensor | None) -> torch.Tensor:
     """4x4, float64, from LPS mm to voxel indices (x, y, z); moving the volume by the pose is moving the rays by its inverse."""
-    to_index = torch.from_numpy(np.linalg.inv(grid.affine))
+    to_index = torch.tensor(grid.to_index)
     return to_index if pose is None else to_index.to(pose.device) @ torch.linalg.inv(pose.to(torch.float64))
 
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as functional
 
 from XRayTo3DLib.integration import Rays, has_kernel, integrate, integrate_stand, sweep
-from XRayTo3DLib.stand import Stand
+from XRayTo3DLib.stand import FEW, Stand
 
 #: Merged are at most so many planes, and as many as keep the slope of the rays times the number of planes below this.
 _MOST_MERGED = 4
@@ -21,8 +21,6 @@ _MOST_SHEAR = 2.2
 _STEEPEST = 4.0
 #: Pixels of the picture that is warped, in voxels of the plane farthest from the source.
 _STEP = 0.8
-#: Rows and columns of rays that are looked at to choose the axis and the number of planes.
-_FEW = 17
 
 
 class Merged:
@@ -39,7 +37,7 @@ class Merged:
 
     def integrate(self, points: torch.Tensor, directions: torch.Tensor, half_line: bool, width: int) -> torch.Tensor:
         """Line integrals (N,) along rays as those of :class:`XRayTo3DLib.integration.Rays`, faster and less exact."""
-        rows, columns = (torch.linspace(0, n - 1, min(n, _FEW)).round().long() for n in (len(directions) // width, width))
+        rows, columns = (torch.linspace(0, n - 1, min(n, FEW)).round().long() for n in (len(directions) // width, width))
         few = directions.detach()[(rows[:, None] * width + columns).reshape(-1)]
         axis = int(few.square().sum(dim=0).argmax())
         tilt = (few.square().sum(dim=1) / few[:, axis].square() - 1).clamp(max=1e6)

@@ -8,6 +8,9 @@ import numpy as np
 
 from XRayTo3DLib.geometry import Grid, Projection
 
+#: Rows and columns of rays that stand for a view when it is asked how oblique it is.
+FEW = 17
+
 
 @dataclass(frozen=True, eq=False)
 class Stand:
@@ -29,8 +32,14 @@ class Stand:
 
     @property
     def slope(self) -> float:
-        """Root mean square slope of the rays against the planes' normal."""
-        return float(np.sqrt(np.mean(self.u[1] ** 2) + np.mean(self.v[1] ** 2)))
+        """Root mean square slope of the rays against the planes' normal, over some that are evenly spread."""
+        ends = ((side[1, 0], side[1, -1], min(side.shape[1], FEW)) for side in (self.u, self.v))
+        return float(np.sqrt(sum(np.mean(np.linspace(*end) ** 2) for end in ends)))
+
+    @property
+    def is_straight(self) -> bool:
+        """Whether all rays meet every plane at the same place, but for rounding."""
+        return max(float(np.abs(side[1]).max()) for side in (self.u, self.v)) < 1e-12
 
     def merged(self, count: int) -> Stand:
         """The same beam in a volume of which ``count`` neighbouring planes are merged into one."""

@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -79,18 +80,35 @@ def test_calls_from_several_threads_of_python(rng, threads, number):
 
 
 def test_the_first_call_on_a_machine_says_that_it_compiles(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(compiled, "_announced", set())
-    kernel = SimpleNamespace(py_func=SimpleNamespace(__name__="_kernel"), stats=SimpleNamespace(cache_path=str(tmp_path)))
+    monkeypatch.setattr(compiled, "_announced", False)
+    stats = SimpleNamespace(cache_path=str(tmp_path))
+    kernel = SimpleNamespace(py_func=SimpleNamespace(__name__="_kernel"), stats=stats, signatures=[])
     with caplog.at_level(logging.WARNING):
         compiled.announce(kernel)
         assert "Compiling the fast projector" in caplog.text
         caplog.clear()
         compiled.announce(kernel)
         assert not caplog.records
-        compiled._announced.clear()
+        monkeypatch.setattr(compiled, "_announced", False)
         (tmp_path / "_joseph._kernel-12.py311.nbi").touch()
         compiled.announce(kernel)
         assert not caplog.records
+
+
+def test_work_is_shared_out_once_and_its_errors_come_back():
+    for threads in (1, 2, 5):
+        done = []
+        compiled.share(done.append, range(50), threads)
+        assert sorted(done) == list(range(50))
+        compiled.share(done.append, [], threads)
+
+        def fail(item):
+            time.sleep(0.001)
+            if item == 30:
+                raise ValueError("thirty")
+
+        with pytest.raises(ValueError, match="thirty"):
+            compiled.share(fail, range(50), threads)
 
 
 def run(script: str, **environment: str) -> str:
@@ -109,12 +127,15 @@ def run(script: str, **environment: str) -> str:
 def test_what_is_compiled_is_kept_for_the_next_time(tmp_path):
     script = """
         import numpy as np
-        from XRayTo3DLib import _sweep
-        found = _sweep.sum_planes(np.ones((3, 4, 5), np.float32), 1, 1)
-        assert (found == 4).all() and found.shape == (3, 5)
+        from XRayTo3DLib.geometry import Grid
+        from XRayTo3DLib.projector import project
+        from XRayTo3DLib.views import view_projection
+        grid = Grid((3, 4, 5), (2.0, 2.0, 2.0))
+        (found,) = project(np.ones(grid.shape, np.float32), grid, [view_projection("AP", grid.centre, (9, 9), 1.0, 900.0)])
+        assert abs(found[4, 4] - 8) < 1e-3
         """
     first, second = (run(script, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(2))
-    assert first.count("Compiling the fast projector") == 1
+    assert first.count("Compiling the fast projector") == 1  # of several kernels
     assert "Compiling" not in second
 
 
