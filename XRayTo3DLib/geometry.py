@@ -28,7 +28,10 @@ SAME_VIEW_DEGREES = 5.0
 
 
 def _vector(values: ArrayLike, name: str) -> np.ndarray:
-    vector = np.asarray(values, dtype=np.float64).reshape(-1)
+    try:
+        vector = np.asarray(values, dtype=np.float64).reshape(-1)
+    except (TypeError, ValueError):  # no numbers
+        vector = np.empty(0)
     if vector.shape != (3,) or not np.isfinite(vector).all():
         raise InputError(f"The {name} must be three finite numbers in mm (LPS), got {values!r}: correct the geometry.")
     if np.abs(vector).max() > LARGEST_LENGTH:
@@ -36,6 +39,19 @@ def _vector(values: ArrayLike, name: str) -> np.ndarray:
     vector = vector.copy()
     vector.setflags(write=False)
     return vector
+
+
+def detector_size(size: object) -> tuple[int, int]:
+    """``size`` as (rows, columns); :class:`InputError` unless it is two whole numbers that a detector can have."""
+    numbers = np.asarray(size)
+    if numbers.shape != (2,) or numbers.dtype.kind not in "iuf" or (numbers != np.floor(numbers)).any() or numbers.min() < 1:
+        raise InputError(f"The detector size {size!r} must be (rows, columns), two whole numbers of at least 1: correct it.")
+    if numbers.max() > LARGEST_SIDE:
+        raise InputError(
+            f"The detector has {numbers[0]:g} x {numbers[1]:g} pixels, more than {LARGEST_SIDE} along a side: use larger "
+            "pixels or a smaller detector."
+        )
+    return int(numbers[0]), int(numbers[1])
 
 
 def unit(vector: ArrayLike, name: str = "direction") -> np.ndarray:
@@ -155,19 +171,12 @@ class Projection:
             object.__setattr__(self, name, unit(getattr(self, name), name.replace("_", " ")))
         if abs(self.row_direction @ self.column_direction) > 1e-4:
             raise InputError("The detector's row and column directions are not at right angles: correct the geometry.")
-        if len(self.size) != 2 or min(self.size) < 1:
-            raise InputError(f"The detector size {self.size} must be (rows, columns), both at least 1.")
-        if max(self.size) > LARGEST_SIDE:
-            raise InputError(
-                f"The detector has {self.size[0]} x {self.size[1]} pixels, more than {LARGEST_SIDE} along a side: use larger "
-                "pixels or a smaller detector."
-            )
+        object.__setattr__(self, "size", detector_size(self.size))
         spacing = np.asarray(self.spacing, dtype=np.float64)
         if spacing.shape != (2,) or not ((spacing > 1 / LARGEST_LENGTH) & (spacing < LARGEST_LENGTH)).all():
             raise InputError(
                 f"The detector's pixel spacing {self.spacing} must be two positive numbers in mm: correct the spacing."
             )
-        object.__setattr__(self, "size", (int(self.size[0]), int(self.size[1])))
         object.__setattr__(self, "spacing", (float(self.spacing[0]), float(self.spacing[1])))
         if (self.source is None) == (self.ray_direction is None):
             raise InputError("A projection needs either a source point (cone beam) or a ray direction (parallel beam).")
@@ -294,9 +303,12 @@ class Projection:
         meant, because the usual cause is a swapped axis. Opposite parallel beams are mirror images with the same matrix: there
         ``mirrored`` picks one of the two. Raises :class:`InputError` for a singular, skewed or mirrored matrix.
         """
-        values = np.asarray(matrix, dtype=np.float64)
+        try:
+            values = np.asarray(matrix, dtype=np.float64)
+        except (TypeError, ValueError):  # no numbers, or rows of different lengths
+            values = np.empty(0)
         if values.shape != (3, 4) or not np.isfinite(values).all():
-            raise InputError(f"A projection matrix must be 3x4 and finite, got shape {values.shape}: check the file.")
+            raise InputError(f"A projection matrix must be 3x4 finite numbers, got shape {values.shape}: correct it.")
         left = values[:, :3]
         if np.linalg.norm(left[2]) < 1e-12 * max(np.abs(values).max(), 1e-300):
             return _parallel_from_matrix(values, size, spacing, _vector(isocentre, "isocentre"), mirrored)

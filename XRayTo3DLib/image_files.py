@@ -1,4 +1,4 @@
-"""What ITK lets pass in an image file: voxels that are missing or not finite in a NIfTI, and gaps in a DICOM series."""
+"""What ITK lets pass in a NIfTI or gzip file: an early end, and voxels that are not finite, both read as zeros."""
 
 from __future__ import annotations
 
@@ -7,40 +7,18 @@ import math
 import os
 import struct
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
 import numpy as np
-import SimpleITK as sitk
 
 from XRayTo3DLib.errors import InputError
 
 #: Bytes taken from a stream at a time.
 _CHUNK = 1 << 24
-#: Gaps between slices may differ by this fraction, or by this many mm, whichever is more (positions are rounded text).
-_UNEVEN, _UNEVEN_MM = 0.02, 0.05
-#: Slices closer than this, in mm, lie at the same place.
-_SAME_MM = 1e-3
 #: Bits of the voxel types that a CT has, by their numbers in NIfTI; a header's own count of bits is not always right.
 _BITS = {2: 8, 4: 16, 8: 32, 16: 32, 64: 64, 256: 8, 512: 16, 768: 32, 1024: 64, 1280: 64}
-_POSITION, _ORIENTATION = "0020|0032", "0020|0037"
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """No warnings of ITK, which name its own source files, while what they warn of is checked here."""
-    before = sitk.ProcessObject.GetGlobalWarningDisplay()
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    try:
-        yield
-    finally:
-        sitk.ProcessObject.SetGlobalWarningDisplay(before)
-
-
-# NIfTI
 
 
 @dataclass(frozen=True)
@@ -139,61 +117,3 @@ def _opened(path: Path) -> BinaryIO:
     with path.open("rb") as stream:
         compressed = stream.read(2) == b"\x1f\x8b"
     return cast(BinaryIO, gzip.open(path)) if compressed else path.open("rb")
-
-
-# DICOM
-
-
-def series_files(folder: Path) -> list[str]:
-    """The files of the one DICOM series of a folder, in the order of their slices, which lie evenly.
-
-    Single files beside a stack of slices (a scout, structures, a dose) are left out. :class:`InputError` when there is
-    no series, several of them, or one with slices that are missing, double or differently oriented.
-    """
-    with quiet():
-        names = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
-        found = [sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), name) for name in names]
-    if not found:
-        raise InputError(f"The folder {folder} holds no DICOM series: name an image file or a DICOM folder.")
-    stacks = [files for files in found if len(files) > 1] or found
-    if len(stacks) > 1:
-        raise InputError(f"The folder {folder} holds {len(stacks)} DICOM series: put the one to be read in a folder of its own.")
-    files = list(stacks[0])
-    if len(files) > 1:
-        _check_slices(folder, files)
-    return files
-
-
-def _check_slices(folder: Path, files: list[str]) -> None:
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO("GDCMImageIO")
-    positions, turns = np.empty((len(files), 3)), np.empty((len(files), 6))
-    for index, file in enumerate(files):
-        try:
-            reader.SetFileName(file)
-            reader.ReadImageInformation()
-            positions[index] = [float(text) for text in reader.GetMetaData(_POSITION).split("\\")]
-            turns[index] = [float(text) for text in reader.GetMetaData(_ORIENTATION).split("\\")]
-        except (RuntimeError, ValueError):
-            raise InputError(f"The DICOM file {file} does not say where its slice lies: export the series as slices.") from None
-    if np.abs(turns - turns[0]).max() > 1e-3:
-        other = Path(files[int(np.abs(turns - turns[0]).max(axis=1).argmax())]).name
-        raise InputError(f"The slices in {folder} are not parallel ({other} differs from the first): remove those of other stacks.")
-    along = positions @ np.cross(turns[0, :3], turns[0, 3:])
-    order = np.argsort(along, kind="stable")
-    gaps = np.diff(along[order])
-    usual = float(np.median(gaps))
-
-    def between(gap: int) -> str:
-        return " and ".join(Path(files[order[at]]).name for at in (gap, gap + 1))
-
-    if gaps.min() < _SAME_MM:
-        raise InputError(
-            f"{between(int(gaps.argmin()))} in {folder} are slices at the same place: keep one volume (one time point) in a folder."
-        )
-    worst = int(np.abs(gaps - usual).argmax())
-    if abs(gaps[worst] - usual) > max(_UNEVEN * usual, _UNEVEN_MM):
-        raise InputError(
-            f"The slices {between(worst)} in {folder} are {gaps[worst]:.4g} mm apart but others {usual:.4g} mm, so slices are "
-            "missing or uneven: export the whole series again, or resample it."
-        )

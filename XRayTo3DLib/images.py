@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from XRayTo3DLib.dicom_series import quiet, series_files
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.files import writing
 from XRayTo3DLib.geometry import Grid
-from XRayTo3DLib.image_files import check_file, quiet, series_files
+from XRayTo3DLib.image_files import check_file
 
 #: Attenuation of water in 1/mm at about 70 keV, the effective energy of diagnostic CT (NIST XCOM: 0.193 1/cm).
 MU_WATER = 0.0193
@@ -52,7 +53,7 @@ class Labelmap:
 def read_image(path: str | Path) -> sitk.Image:
     """Any image that SimpleITK reads, also a folder holding one DICOM series; :class:`InputError` when it cannot.
 
-    What ITK would fill with zeros or squeeze together in silence is refused too: see :mod:`XRayTo3DLib.image_files`.
+    What ITK would fill with zeros or squeeze together in silence is refused too: see ``image_files`` and ``dicom_series``.
     """
     source = Path(path)
     if not source.exists():

@@ -11,6 +11,7 @@ virtual detector may stand inside the patient.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -103,7 +104,7 @@ def backproject(pictures: Sequence[torch.Tensor | np.ndarray], grid: Grid, proje
     Takes one picture (rows, columns) a projection and returns a tensor [z, y, x]; the dtype is the pictures'. Raises
     :class:`InputError` when the pictures do not fit the projections.
     """
-    tensors = [torch.as_tensor(picture) for picture in pictures]
+    tensors = [_tensor(picture) for picture in pictures]
     sizes = [tuple(tensor.shape) for tensor in tensors]
     if not sizes or sizes != [view.size for view in projections]:
         raise InputError(
@@ -172,10 +173,24 @@ def _bands(grid: Grid, view: Projection, pose: torch.Tensor | None, device: torc
 
 def _values(volume: torch.Tensor | np.ndarray, grid: Grid) -> torch.Tensor:
     """The volume as a tensor of floats; :class:`InputError` when it does not fit the grid."""
-    values = torch.as_tensor(volume)
+    values = _tensor(volume)
     if tuple(values.shape) != grid.shape:
         raise InputError(f"The volume has the shape {tuple(values.shape)} but its grid has {grid.shape}: pass both alike.")
     return values if values.is_floating_point() else values.to(torch.float32)
+
+
+def _tensor(array: torch.Tensor | np.ndarray) -> torch.Tensor:
+    """An array as a tensor, without a copy where torch can do that."""
+    if isinstance(array, np.ndarray):
+        # torch takes neither reversed arrays nor those in the other byte order.
+        array = np.asarray(array, array.dtype.newbyteorder("="))
+        array = array.copy() if min(array.strides, default=0) < 0 else array
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writ")  # nor is it written to
+        tensor = torch.as_tensor(array)
+    if tensor.is_complex():
+        raise InputError("Complex numbers have no line integrals: give the real part, or a magnitude.")
+    return tensor
 
 
 def _poses(pose: torch.Tensor | np.ndarray | None, projections: int) -> list[torch.Tensor | None]:

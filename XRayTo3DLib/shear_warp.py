@@ -32,6 +32,8 @@ class Merged:
 
     def integrate_stand(self, stand: Stand) -> torch.Tensor | None:
         """As :func:`XRayTo3DLib.integration.integrate_stand`, faster and less exact."""
+        if any(self._is_near(stand.axis, end) for end in stand.planes):
+            return integrate_stand(self.volume, stand)
         count = _planes_together(stand.slope)
         return integrate_stand(self.thin(stand.axis, count), stand.merged(count), twice=False)
 
@@ -42,7 +44,7 @@ class Merged:
         axis = int(few.square().sum(dim=0).argmax())
         tilt = (few.square().sum(dim=1) / few[:, axis].square() - 1).clamp(max=1e6)
         count = _planes_together(float(tilt.mean().sqrt()))
-        if float(tilt.max().sqrt()) > _STEEPEST:
+        if (half_line and self._is_near(axis, float(points[0, axis].detach()))) or float(tilt.max().sqrt()) > _STEEPEST:
             return integrate(self.volume, Rays.of_view(points, directions, half_line, width, twice=(True, True, True)))
         thin = self.thin(axis, count)
         scale, shift = torch.ones_like(directions[0]), torch.zeros_like(directions[0])
@@ -52,6 +54,10 @@ class Merged:
         if graded or not has_kernel(thin):
             return integrate(thin, Rays.of_view(points, directions, half_line, width, axis))
         return _shear_warp(thin, points, directions, axis, half_line)
+
+    def _is_near(self, axis: int, source: float) -> bool:
+        """Whether a source stands among the planes of an axis or close to them: merged ones are too thick for it."""
+        return -_MOST_MERGED < source < self.volume.shape[2 - axis] - 1 + _MOST_MERGED
 
     def thin(self, axis: int, count: int) -> torch.Tensor:
         """The volume with ``count`` neighbouring planes of an axis merged into their mean."""
@@ -80,7 +86,7 @@ def _merge(volume: torch.Tensor, dim: int, count: int) -> torch.Tensor:
 
 
 def _shear_warp(volume: torch.Tensor, points: torch.Tensor, directions: torch.Tensor, axis: int, half_line: bool) -> torch.Tensor:
-    """Line integrals (N,) by way of a picture on a detector along the voxel axes."""
+    """Line integrals (N,) by way of a picture on a detector along the voxel axes; a source stands outside the planes."""
     minor = [a for a in (0, 1, 2) if a != axis]
     planes, sizes = volume.shape[2 - axis], [volume.shape[2 - a] for a in minor]
     where = directions[:, minor] / directions[:, [axis]]
@@ -93,14 +99,12 @@ def _shear_warp(volume: torch.Tensor, points: torch.Tensor, directions: torch.Te
     low, high = where.amin(dim=0).tolist(), where.amax(dim=0).tolist()
     nodes = []
     for n, (extent, a) in enumerate(zip(sizes, minor, strict=True)):
-        # No wider than the shadow of the volume, unless the source stands among its planes.
-        if not half_line:
-            slope = float(directions[0, a] / directions[0, axis])
-            shadow = [edge - slope * k for edge in (-1, extent) for k in (0, planes - 1)]
-        elif ends[0] * ends[1] > 0:
+        # No wider than the shadow of the volume.
+        if half_line:
             shadow = [(edge - float(points[0, a])) / end for edge in (-1, extent) for end in ends]
         else:
-            shadow = [low[n], high[n]]
+            slope = float(directions[0, a] / directions[0, axis])
+            shadow = [edge - slope * k for edge in (-1, extent) for k in (0, planes - 1)]
         low[n], high[n] = max(low[n], min(shadow)), min(high[n], max(shadow))
         if high[n] < low[n]:
             return volume.new_zeros(len(directions))

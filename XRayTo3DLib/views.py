@@ -11,7 +11,7 @@ import re
 import numpy as np
 
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.geometry import LARGEST_LENGTH, ArrayLike, Projection, _vector, unit
+from XRayTo3DLib.geometry import LARGEST_LENGTH, ArrayLike, Projection, _vector, detector_size, unit
 
 #: Beam axes (tube to detector, LPS) and whether the picture is shown as seen from the detector.
 _NAMED = {
@@ -89,9 +89,13 @@ def view_projection(
     up = np.array([0.0, 0.0, 1.0]) if abs(direction[2]) < 0.99 else np.array([0.0, -1.0, 0.0])
     column_direction = -unit(up - (up @ direction) * direction)
     row_direction = np.cross(column_direction, direction) * (-1 if seen_from_detector else 1)
-    pixel = (float(spacing), float(spacing)) if np.ndim(spacing) == 0 else (float(spacing[0]), float(spacing[1]))  # type: ignore[index,arg-type]
-    if not (np.isfinite(pixel).all() and min(pixel) > 0):
-        raise InputError(f"The pixel spacing {pixel} must be two positive numbers in mm: correct the spacing.")
+    rows, columns = detector_size(size)
+    try:
+        pixel = (float(spacing), float(spacing)) if np.ndim(spacing) == 0 else tuple(float(side) for side in spacing)  # type: ignore[union-attr,arg-type]
+    except (TypeError, ValueError):  # no numbers
+        pixel = ()
+    if len(pixel) != 2 or not (np.isfinite(pixel).all() and min(pixel) > 0):
+        raise InputError(f"The pixel spacing {spacing!r} must be one or two positive numbers in mm: correct the spacing.")
     aim = _vector(isocentre, "isocentre")
     source = None
     if source_to_detector is None:
@@ -105,13 +109,13 @@ def view_projection(
             )
         behind, source = source_to_detector - axis, aim - axis * direction
     centre = aim + behind * direction
-    corner = centre - (size[0] - 1) / 2 * pixel[0] * column_direction - (size[1] - 1) / 2 * pixel[1] * row_direction
+    corner = centre - (rows - 1) / 2 * pixel[0] * column_direction - (columns - 1) / 2 * pixel[1] * row_direction
     return Projection(
         corner,
         row_direction,
         column_direction,
         pixel,
-        size,
+        (rows, columns),
         source=source,
         ray_direction=direction if source is None else None,
     )

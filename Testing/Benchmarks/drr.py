@@ -17,6 +17,7 @@ import os
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,7 +35,7 @@ from XRayTo3DLib.images import Volume, read_volume, resample, to_attenuation
 from XRayTo3DLib.sample_ct import sample_ct
 
 #: Jobs whose memory is measured too.
-MEMORY_JOBS = ("cone256", "cone512", "pose_gradient", "volume_gradient")
+MEMORY_JOBS = ("cone256", "cone512", "poses32", "pose_gradient", "volume_gradient")
 #: Voxels along a side of the volume of a network.
 SMALL = 128
 #: Seconds between two engines, in which the threads of the one before go to sleep.
@@ -63,15 +64,20 @@ def main() -> None:
     check_names(parser, "engine", arguments.engines, list(engines))
     chosen = [job for job in jobs if not arguments.jobs or job.key in arguments.jobs]
     classes = {name: engine for name, engine in engines.items() if not arguments.engines or name in arguments.engines}
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    try:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+    except OSError as reason:
+        parser.error(f"the folder {arguments.out} cannot be made: {reason.strerror}")
     report = Report(what, chest.grid, jobs, classes, missing, arguments.rounds, arguments.threads, arguments.quick)
     spared = not arguments.engines
     run = Run(chosen, classes, spared, report)
-    run.rounds(arguments.rounds)
+    for report.rounds in run.rounds(arguments.rounds):
+        write(report, arguments.out)  # a run that is broken off leaves what it measured
     run.made.clear()  # their copies of the volume
     if not arguments.jobs or "memory" in arguments.jobs:
         measure_memory(chest, classes, arguments.threads, spared, jobs, report)
     write(report, arguments.out)
+    print(report.markdown())
 
 
 def check_names(parser: argparse.ArgumentParser, what: str, asked: list[str] | None, known: list[str]) -> None:
@@ -119,7 +125,8 @@ class Run:
     made: dict[tuple[str, str], Any] = field(default_factory=dict)
     judged: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
 
-    def rounds(self, count: int) -> None:
+    def rounds(self, count: int) -> Iterator[int]:
+        """Run the warm-up and ``count`` rounds; yields the number of each of these when it is done."""
         pairs = [
             (job, name)
             for job in self.jobs
@@ -134,6 +141,8 @@ class Run:
                     if (job.key, name) not in self.report.failures:
                         self._measure(job, name, number)
                     bar.update()
+                if number:
+                    yield number
 
     def _measure(self, job: Job, name: str, number: int) -> None:
         engine_class = self.classes[name]
@@ -201,7 +210,6 @@ def write(report: Report, folder: Path) -> None:
         writer.writerow(["job", "engine", "extra_in_volumes"])
         writer.writerows([job, engine, extra] for (job, engine), extra in report.memory.items())
     (folder / "drr.md").write_text(report.markdown(), encoding="utf-8")
-    print(report.markdown())
 
 
 if __name__ == "__main__":

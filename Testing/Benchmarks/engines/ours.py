@@ -8,12 +8,12 @@ import numpy as np
 import torch
 
 from engines import version_of
-from engines.pose import moved
+from engines.torch_engine import TorchEngine
 from XRayTo3DLib.geometry import Grid, Projection
 from XRayTo3DLib.projector import Preview, project
 
 
-class Torch:
+class Torch(TorchEngine):
     """The reference path, which everything falls back to."""
 
     name = "XRayTo3D torch"
@@ -23,16 +23,12 @@ class Torch:
     environment = {"XRAYTO3D_NUMBA": "0"}
 
     def __init__(self, mu: np.ndarray, grid: Grid) -> None:
-        self.mu, self.grid = torch.from_numpy(mu), grid
-        self.prepared = Preview(self.mu, grid)
-
-    @staticmethod
-    def use_threads(count: int) -> int:
-        torch.set_num_threads(count)
-        return torch.get_num_threads()
+        self.volume, self.grid = torch.from_numpy(mu), grid
+        self.prepared = Preview(self.volume, grid)
 
     def project(self, projections: Sequence[Projection]) -> list[np.ndarray]:
-        return [picture.numpy() for picture in project(self.mu, self.grid, projections)]
+        """Several views go in one call."""
+        return [picture.numpy() for picture in project(self.volume, self.grid, projections)]
 
     def preview(self, projections: Sequence[Projection]) -> list[np.ndarray]:
         return [picture.numpy() for picture in self.prepared.project(projections)]
@@ -40,15 +36,8 @@ class Torch:
     def parallel_sum(self, projection: Projection, axis: int) -> list[np.ndarray]:
         return self.project([projection])
 
-    def pose_gradient(self, projection: Projection, weights: torch.Tensor) -> np.ndarray:
-        pose = torch.zeros(6, dtype=torch.float64, requires_grad=True)
-        (picture,) = project(self.mu, self.grid, [projection], pose=moved(pose, self.grid.centre))
-        return torch.autograd.grad((picture * weights).sum(), pose)[0].numpy()
-
-    def volume_gradient(self, projection: Projection, weights: torch.Tensor) -> np.ndarray:
-        volume = self.mu.detach().requires_grad_()
-        (picture,) = project(volume, self.grid, [projection])
-        return torch.autograd.grad((picture * weights).sum(), volume)[0].numpy()
+    def _render(self, view: Projection, volume: torch.Tensor, pose: torch.Tensor | None = None) -> torch.Tensor:
+        return project(volume, self.grid, [view], pose)[0]
 
 
 class Fast(Torch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from scipy.ndimage import map_coordinates
 
 from XRayTo3DLib.geometry import Grid, Projection
+from XRayTo3DLib.projector import project
 from XRayTo3DLib.views import view_projection
 
 BACK_ENDS = ("numba", "torch")
@@ -27,6 +29,9 @@ DIRECTIONS = {
 #: Beams along an index axis, by how far they lean towards the two others: sampled once, and twice a plane.
 LEANS = {"steep": (0.06, -0.11), "leaning": (-0.5, 0.45)}
 AXES = [(axis, sign) for axis in range(3) for sign in (1, -1)]
+#: The middle (LPS) of :func:`isotropic_grid`, and directions of a :func:`beam` through it: along axes, and between them.
+MIDDLE = (7, -11, 4)
+BEAM_DIRECTIONS = [[0, 1, 0], [1, 0, 0], [0, 0, -1], [1, 1, 0.05], [0.6, -0.5, 0.62]]
 
 
 def use(back_end: str, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -40,6 +45,19 @@ def use(back_end: str, monkeypatch: pytest.MonkeyPatch) -> str:
 def grid_of(name: str = "straight", size: tuple[int, int, int] = (15, 13, 17)) -> Grid:
     """An anisotropic grid with one of the :data:`DIRECTIONS`."""
     return Grid(size, (2.0, 2.7, 2.3), (-12.0, 31.0, 5.0), DIRECTIONS[name])
+
+
+def isotropic_grid(spacing: float, direction: np.ndarray | None = None) -> Grid:
+    """Cubic voxels in a box of 132 x 108 x 120 mm about :data:`MIDDLE`."""
+    size = np.round(np.array([132, 108, 120]) / spacing).astype(int)
+    direction = np.eye(3) if direction is None else direction
+    origin = np.array(MIDDLE) - direction @ ((size - 1) / 2 * spacing)
+    return Grid(tuple(size), (spacing,) * 3, tuple(origin), direction)
+
+
+def beam(direction: Sequence[float], distance: float | None, size: tuple[int, int] = (24, 20), spacing: float = 8.0) -> Projection:
+    """A cone beam through :data:`MIDDLE` with its source at ``distance`` from the detector, or a parallel one."""
+    return view_projection(direction, MIDDLE, size, spacing, distance, 500.0 if distance else None)
 
 
 def along(grid: Grid, axis: int, sign: int, lean: tuple[float, float]) -> np.ndarray:
@@ -69,12 +87,31 @@ def beams(grid: Grid, axis: int, sign: int, lean: tuple[float, float], size: tup
     }
 
 
+def views_of(grid: Grid, axis: int, sign: int) -> list[Projection]:
+    """Views of every kind along an index axis, steep and leaning."""
+    return [view for lean in LEANS.values() for view in beams(grid, axis, sign, lean).values()]
+
+
 def tilted(view: Projection) -> Projection:
     """The same beam on a detector that is turned about its middle, and so not at right angles to the beam."""
     turn = np.linalg.qr(np.array([[1.0, -0.25, 0.3], [0.25, 1.0, -0.2], [-0.3, 0.2, 1.0]]))[0]
     turn = turn * np.sign(np.diag(turn))
     turned = view.moved(turn, view.centre)
     return replace(turned, source=view.source, ray_direction=view.ray_direction)
+
+
+def rigid(parameters: torch.Tensor) -> torch.Tensor:
+    """4x4 from a rotation vector (radians) and a translation (mm)."""
+    x, y, z = parameters[:3]
+    zero = torch.zeros((), dtype=parameters.dtype)
+    skew = torch.stack([torch.stack([zero, -z, y]), torch.stack([z, zero, -x]), torch.stack([-y, x, zero])])
+    top = torch.cat([torch.linalg.matrix_exp(skew), parameters[3:, None]], dim=1)
+    return torch.cat([top, torch.tensor([[0.0, 0, 0, 1]], dtype=parameters.dtype)])
+
+
+def pose_of(parameters: Sequence[float] = (0.05, -0.04, 0.07, 1.3, -2.1, 0.7)) -> torch.Tensor:
+    """:func:`rigid` for numbers; by default a little of everything."""
+    return rigid(torch.tensor(parameters, dtype=torch.float64))
 
 
 def smooth_volume(grid: Grid, fade: float = 4.0) -> np.ndarray:
@@ -101,6 +138,13 @@ def sampled_sums(volume: np.ndarray, points: np.ndarray, directions: np.ndarray,
             values = map_coordinates(volume, where[:, ::-1].T, order=1, mode="grid-constant")
             totals[n] += values.sum() / len(shifts) / abs(direction[axis])
     return totals
+
+
+def in_float64(
+    volume: torch.Tensor | np.ndarray, grid: Grid, views: Sequence[Projection], pose: torch.Tensor | None = None
+) -> list[torch.Tensor]:
+    """The projector's own reference, in double precision."""
+    return project(np.asarray(volume, dtype=np.float64), grid, views, pose)
 
 
 def difference(found: torch.Tensor | np.ndarray, expected: torch.Tensor | np.ndarray) -> float:

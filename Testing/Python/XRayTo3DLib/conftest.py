@@ -1,9 +1,11 @@
-"""What the library's tests share: a model that costs nothing."""
+"""What the library's tests share: a model that costs nothing, the projector's back ends, and pixels."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from barrel import CARD, Barrel
+from beams import BACK_ENDS, use
 
 from XRayTo3DLib.modelzoo import LoadedModel, load_model, save_model
 
@@ -16,3 +18,15 @@ def barrel(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
         patch.setenv("XRAYTO3D_HOME", str(folder / "home"))
         save_model(Barrel(), CARD, folder / "barrel.pt")
         return load_model(folder / "barrel.pt", ask=lambda m: True)
+
+
+@pytest.fixture(params=BACK_ENDS)
+def back_end(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Runs a test with the projector's fast kernel, and without."""
+    return use(request.param, monkeypatch)
+
+
+@pytest.fixture
+def pixels() -> np.ndarray:
+    """12-bit values that differ everywhere, 6 rows x 8 columns."""
+    return (np.arange(48, dtype=np.uint16).reshape(6, 8) * 80 + 100).astype(np.uint16)

@@ -5,7 +5,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
-from beams import AXES, BACK_ENDS, FLOAT32, beams, difference, grid_of, rms_difference, sampled_sums, smooth_volume, use
+from beams import AXES, FLOAT32, beams, difference, grid_of, rms_difference, sampled_sums, smooth_volume
 
 import XRayTo3DLib
 from XRayTo3DLib import integration
@@ -16,11 +16,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "Benchmarks"))
 from exact import index_rays, trilinear_integrals
 
 SHAPE = (11, 13, 12)
-
-
-@pytest.fixture(params=BACK_ENDS)
-def back_end(request, monkeypatch):
-    return use(request.param, monkeypatch)
 
 
 def lines(rng, axis, sign, count=40, shape=SHAPE, reach=0.95):

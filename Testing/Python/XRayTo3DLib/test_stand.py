@@ -4,7 +4,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from beams import AXES, BACK_ENDS, DIRECTIONS, FLOAT32, difference, grid_of, use
+from beams import AXES, DIRECTIONS, FLOAT32, difference, grid_of
 
 from XRayTo3DLib import integration, projector
 from XRayTo3DLib.geometry import Grid, Projection
@@ -15,11 +15,6 @@ from XRayTo3DLib.views import view_projection
 #: How the detector's rows and columns lie along the two other index axes: swapped or not, each with its sign.
 TURNS = list(product((False, True), (1, -1), (1, -1)))
 KINDS = ("cone", "wide cone", "off-centre", "along", "leaning", "leaning more")
-
-
-@pytest.fixture(params=BACK_ENDS)
-def back_end(request, monkeypatch):
-    return use(request.param, monkeypatch)
 
 
 def detector(grid: Grid, axis: int, sign: int, kind: str, turn=(False, 1, 1), size=(19, 23), spacing=(1.9, 2.1)) -> Projection:

@@ -96,3 +96,21 @@ def test_rows_and_columns_have_their_own_spacing():
     projection = view_projection("AP", spacing=(2.0, 5.0), source_to_detector=None, size=(11, 11))
     at = projection.project(np.array([LEFT, HEAD])) - 5
     assert at == pytest.approx(np.array([[10, 0], [0, -25]]))
+
+
+@pytest.mark.parametrize("size", [64, (64,), (64, 64, 1), "64", (64.5, 64), (0, 64), (-1, 64), None, ("a", "b"), (True, True)])
+def test_sizes_that_no_detector_has_are_refused(size):
+    with pytest.raises(InputError, match=r"detector size .* must be \(rows, columns\)"):
+        view_projection("AP", size=size)
+
+
+@pytest.mark.parametrize("spacing", [0, -1.0, "a", None, (1.0, 2.0, 3.0), (1.0, "b"), float("nan"), (1.0, float("inf"))])
+def test_spacings_that_no_detector_has_are_refused(spacing):
+    with pytest.raises(InputError, match=r"pixel spacing .* must be one or two positive numbers"):
+        view_projection("AP", spacing=spacing)
+
+
+@pytest.mark.parametrize("isocentre", ["middle", None, (1.0, 2.0), ("a", "b", "c")])
+def test_an_isocentre_that_is_no_point_is_refused(isocentre):
+    with pytest.raises(InputError, match="isocentre must be three finite numbers"):
+        view_projection("AP", isocentre)
