@@ -101,7 +101,7 @@ def _shear_warp(volume: torch.Tensor, points: torch.Tensor, directions: torch.Te
     for n, (extent, a) in enumerate(zip(sizes, minor, strict=True)):
         # No wider than the shadow of the volume.
         if half_line:
-            shadow = [(edge - float(points[0, a])) / end for edge in (-1, extent) for end in ends]
+            shadow = [(edge - float(points[0, a])) / float(end) for edge in (-1, extent) for end in ends]
         else:
             slope = float(directions[0, a] / directions[0, axis])
             shadow = [edge - slope * k for edge in (-1, extent) for k in (0, planes - 1)]

@@ -133,6 +133,9 @@ def _forgetPanel() -> None:
     for name in list(sys.modules):
         if name in _PANEL_MODULES or name.startswith("XRayTo3DSlicer.panels."):
             del sys.modules[name]
+            package, _, own = name.rpartition(".")
+            if package in sys.modules:  # or else ``from package import own`` would still find it
+                vars(sys.modules[package]).pop(own, None)
 
 
 def _module(name: str, **members: Any) -> types.ModuleType:

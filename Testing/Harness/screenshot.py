@@ -24,13 +24,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "Resources" / "Screenshots" / "panel.png", help="a .png file")
     path = parser.parse_args().out
     with Harness.application() as user:
-        from XRayTo3DSlicer import nodes
+        from XRayTo3DSlicer import volume_nodes
 
         import XRayTo3D
         from XRayTo3DLib.geometry import Grid
         from XRayTo3DLib.phantom import thorax_phantom
 
-        ct = nodes.volume_to_node(thorax_phantom().volume(Grid.centred((0, 0, 0), (92, 64, 78), 4.0)), "Thorax phantom")
+        ct = volume_nodes.volume_to_node(thorax_phantom().volume(Grid.centred((0, 0, 0), (92, 64, 78), 4.0)), "Thorax phantom")
         widget = XRayTo3D.XRayTo3DWidget()
         widget.setup()
         panel = widget.panel

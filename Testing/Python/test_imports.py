@@ -89,7 +89,7 @@ def violations(root: Path) -> list[str]:
                 wrong.append(f"{place}:{line} imports {target}, which is needed to make models, never to use them")
         if place not in ("XRayTo3DLib/modelzoo.py", "XRayTo3DLib/training/export.py"):
             wrong += [f"{place}:{line} uses torch.jit" for line in _torch_jit(path)]
-        if place != "XRayTo3D/XRayTo3DSlicer/nodes.py":
+        if place != "XRayTo3D/XRayTo3DSlicer/mrml.py":
             wrong += [f"{place}:{line} speaks of RAS in code" for line in _ras(path)]
     return wrong
 
@@ -169,7 +169,7 @@ def test_packages_of_the_library_are_installed_by_the_panel() -> None:
     ("place", "line", "complaint"),
     [
         ("XRayTo3DLib/images.py", "import slicer", "only XRayTo3D/"),
-        ("XRayTo3DLib/images.py", "from XRayTo3DSlicer import nodes", "only the demo"),
+        ("XRayTo3DLib/images.py", "from XRayTo3DSlicer import mrml", "only the demo"),
         ("XRayTo3DLib/images.py", "def f():\n    from XRayTo3DLib.training import fit", "library -> training"),
         ("XRayTo3DLib/images.py", "from .cli import main", "library -> cli"),
         ("XRayTo3DLib/training/fit.py", "import XRayTo3DLib.cli.main", "training -> cli"),
@@ -177,7 +177,7 @@ def test_packages_of_the_library_are_installed_by_the_panel() -> None:
         ("XRayTo3DLib/images.py", "import torch\nx = torch.jit.load", "torch.jit"),
         ("XRayTo3DLib/images.py", "from torch import jit", "torch.jit"),
         ("XRayTo3DLib/images.py", "node.GetIJKToRASMatrix()", "RAS"),
-        ("XRayTo3D/XRayTo3DSlicer/nodes.py", "from XRayTo3DSlicer.logic import Logic", "nodes -> logic"),
+        ("XRayTo3D/XRayTo3DSlicer/mrml.py", "from XRayTo3DSlicer.logic import Logic", "nodes -> logic"),
         ("XRayTo3D/XRayTo3DSlicer/logic.py", "from XRayTo3DSlicer.panels.panel import Panel", "logic -> panels"),
         ("XRayTo3D/XRayTo3DSlicer/logic.py", "from XRayTo3DSlicer import panels", "logic -> panels"),
         ("XRayTo3D/XRayTo3DSlicer/panels/panel.py", "from XRayTo3DLib.training import fit", "to make models"),
@@ -193,7 +193,7 @@ def test_a_planted_violation_is_found(tmp_path: Path, place: str, line: str, com
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    for name in ("nodes", "logic", "panels/__init__", "panels/panel"):
+    for name in ("mrml", "logic", "panels/__init__", "panels/panel"):
         path = tmp_path / "XRayTo3D" / "XRayTo3DSlicer" / f"{name}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
@@ -210,8 +210,8 @@ def test_what_may_be_imported_is_not_complained_about(tmp_path: Path) -> None:
         "XRayTo3DLib/training/fit.py": "from XRayTo3DLib import images",
         "XRayTo3DLib/modelzoo.py": "import torch\ntorch.jit.load",
         "XRayTo3DLib/images.py": '"""LPS, not RAS."""  # no RAS here',
-        "XRayTo3D/XRayTo3DSlicer/nodes.py": "node.GetIJKToRASMatrix()",
-        "XRayTo3D/XRayTo3DSlicer/logic.py": "from XRayTo3DSlicer import nodes",
+        "XRayTo3D/XRayTo3DSlicer/mrml.py": "node.GetIJKToRASMatrix()",
+        "XRayTo3D/XRayTo3DSlicer/logic.py": "from XRayTo3DSlicer import mrml",
     }.items():
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / place).write_text(line, encoding="utf-8")

@@ -26,7 +26,7 @@ from XRayTo3DLib.geometry import ArrayLike, Grid, Projection
 from XRayTo3DLib.images import check_ct, resample
 from XRayTo3DLib.progress import Progress, part, silent
 from XRayTo3DLib.views import DEFAULT_SOURCE_TO_DETECTOR
-from XRayTo3DSlicer import nodes, provenance, results, scene, xrays
+from XRayTo3DSlicer import model_nodes, provenance, radiograph_nodes, results, scene, segmentation_nodes, volume_nodes, xrays
 
 if TYPE_CHECKING:
     from XRayTo3DLib.modelzoo import ModelFile
@@ -96,7 +96,7 @@ class Logic:
             for radiograph in radiographs:
                 own = f"{name} {radiograph.name}" if name and asked.several else name
                 title = scene.unique_name(own or f"{ctNode.GetName()} {radiograph.name}")
-                added.append(nodes.radiograph_to_node(radiograph, title))
+                added.append(radiograph_nodes.radiograph_to_node(radiograph, title))
                 provenance.stamp(added[-1], [ctNode, *sources])
         return added if asked.several else added[0]
 
@@ -122,7 +122,7 @@ class Logic:
         other arguments. Segments may overlap. The nodes are of the type Structure and carry the segment's name.
         """
         volume = None if ctNode is None else _ct(ctNode)
-        labelmaps = nodes.structures_from_node(_given(segmentationNode, "segmentation"))
+        labelmaps = segmentation_nodes.structures_from_node(_given(segmentationNode, "segmentation"))
         grid = labelmaps[0].grid if volume is None else volume.grid
         asked = xrays.poses(grid, view, size, spacing, sourceToDetector, sourceToIsocentre, parallel, projection)
         found = xrays.structureRadiographs(labelmaps, asked, volume, progress)
@@ -134,7 +134,7 @@ class Logic:
                 folder = scene.new_folder(f"{title} {own}")
                 added.append([])
                 for structure, unit, radiograph in pictures:
-                    node = nodes.radiograph_to_node(
+                    node = radiograph_nodes.radiograph_to_node(
                         radiograph, scene.unique_name(f"{title} {radiograph.name}"), provenance.STRUCTURE
                     )
                     provenance.stamp(node, sources, Structure=structure, Unit=unit)
@@ -142,11 +142,17 @@ class Logic:
                     added[-1].append(node)
         return added if asked.several else added[0]
 
-    def saveRadiograph(self, node: slicer.vtkMRMLScalarVolumeNode, path: str | Path) -> None:
-        """Write an X-ray to .nrrd, .mha, .nii.gz or .dcm (RT image) with its geometry, or to .png for the eye."""
+    def saveRadiograph(
+        self, node: slicer.vtkMRMLScalarVolumeNode, path: str | Path, isocentre: Sequence[float] | None = None
+    ) -> None:
+        """Write an X-ray to .nrrd, .mha, .nii.gz or .dcm (RT image) with its geometry, or to .png for the eye.
+
+        ``isocentre``: LPS mm of the point that the beam is aimed at, which DICOM wants to know; by default the point on the
+        central ray at 0.8 of the way to the detector.
+        """
         from XRayTo3DLib.radiographs import write_radiograph
 
-        write_radiograph(nodes.radiograph_from_node(_given(node, "radiograph")), path)
+        write_radiograph(radiograph_nodes.radiograph_from_node(_given(node, "radiograph")), path, isocentre)
 
     def loadRadiograph(
         self,
@@ -173,7 +179,7 @@ class Logic:
         radiograph = read_radiograph(path, view, spacing, sourceToDetector, sourceToIsocentre, kind, isocentre, parallel)
         title = name or " ".join(filter(None, (Path(path).name.split(".")[0], radiograph.name)))
         with scene.all_or_nothing():
-            node = nodes.radiograph_to_node(radiograph, scene.unique_name(title))
+            node = radiograph_nodes.radiograph_to_node(radiograph, scene.unique_name(title))
             provenance.stamp(node, [], File=Path(path).name)
         return node
 
@@ -199,7 +205,7 @@ class Logic:
         from XRayTo3DLib.fusion import BETA
         from XRayTo3DLib.reconstruct import reconstruct
 
-        radiographs = [nodes.radiograph_from_node(_given(node, "radiograph")) for node in radiographNodes]
+        radiographs = [radiograph_nodes.radiograph_from_node(_given(node, "radiograph")) for node in radiographNodes]
         found = reconstruct(
             radiographs,
             model=model,
@@ -222,7 +228,7 @@ class Logic:
         labelmap = segment_ct(_ct(volumeNode))
         with scene.all_or_nothing():
             title = scene.unique_name(name or f"{volumeNode.GetName()} segmentation")
-            node = nodes.segmentation_to_node(labelmap, title)
+            node = segmentation_nodes.segmentation_to_node(labelmap, title)
             provenance.stamp(node, [volumeNode])
             scene.put(node, scene.folder_of(volumeNode))
         return node
@@ -231,13 +237,13 @@ class Logic:
         """One closed surface a segment as a model, its volume in mL as an attribute; empty segments are left out."""
         from XRayTo3DLib.surfaces import extract_surfaces
 
-        surfaces = extract_surfaces(nodes.segmentation_from_node(_given(segmentationNode, "segmentation")))
+        surfaces = extract_surfaces(segmentation_nodes.segmentation_from_node(_given(segmentationNode, "segmentation")))
         if not surfaces:
             raise InputError(f"All segments of {segmentationNode.GetName()} are empty: there is no surface to extract.")
         with scene.all_or_nothing():
             added = []
             for order, surface in enumerate(surfaces):
-                node = nodes.surface_to_node(surface, order)
+                node = model_nodes.surface_to_node(surface, order)
                 provenance.stamp(node, [segmentationNode])
                 scene.put(node, scene.folder_of(segmentationNode))
                 added.append(node)
@@ -269,7 +275,7 @@ class Logic:
 
     def showProjection(self, radiographNode: slicer.vtkMRMLScalarVolumeNode) -> list[slicer.vtkMRMLModelNode]:
         """The beam of a radiograph and its picture at the detector as two models; those shown before are replaced."""
-        radiograph = nodes.radiograph_from_node(_given(radiographNode, "radiograph"))
+        radiograph = radiograph_nodes.radiograph_from_node(_given(radiographNode, "radiograph"))
         before = [
             node
             for node in slicer.util.getNodesByClass("vtkMRMLModelNode")
@@ -278,8 +284,8 @@ class Logic:
         title = radiographNode.GetName()
         with scene.all_or_nothing():
             shown = [
-                nodes.beam_to_node(radiograph.projection, f"{title} beam"),
-                nodes.picture_to_node(radiograph, f"{title} picture"),
+                model_nodes.beam_to_node(radiograph.projection, f"{title} beam"),
+                model_nodes.picture_to_node(radiograph, f"{title} picture"),
             ]
             for node in shown:
                 provenance.stamp(node, [radiographNode])
@@ -303,6 +309,6 @@ def _given(node: Any, kind: str) -> Any:
 
 def _ct(node: slicer.vtkMRMLScalarVolumeNode) -> Any:
     """The volume of a node, checked to be in HU."""
-    volume = nodes.volume_from_node(_given(node, "volume"))
+    volume = volume_nodes.volume_from_node(_given(node, "volume"))
     check_ct(volume, node.GetName())
     return volume

@@ -9,7 +9,7 @@ import numpy as np
 import slicer
 
 from XRayTo3DLib.radiographs import Radiograph
-from XRayTo3DSlicer import nodes, provenance, scene
+from XRayTo3DSlicer import provenance, radiograph_nodes, scene, volume_nodes
 
 if TYPE_CHECKING:
     from XRayTo3DLib.reconstruct import Reconstruction
@@ -55,7 +55,7 @@ def add(found: Reconstruction, radiographNodes: list[VolumeNode], name: str, fus
         "Projections": [provenance.projection_to_text(radiograph.projection) for radiograph in found.radiographs],
     }
     volume = keep(
-        nodes.volume_to_node(found.volume, title),
+        volume_nodes.volume_to_node(found.volume, title),
         radiographNodes,
         Type=provenance.RECONSTRUCTION,
         Fused=fused,
@@ -67,7 +67,7 @@ def add(found: Reconstruction, radiographNodes: list[VolumeNode], name: str, fus
     before = deviation = None
     if fused:
         before = keep(
-            nodes.volume_to_node(found.before_fusion, f"{title} before fusion"),
+            volume_nodes.volume_to_node(found.before_fusion, f"{title} before fusion"),
             radiographNodes,
             Type=provenance.RECONSTRUCTION,
             Fused=False,
@@ -75,15 +75,15 @@ def add(found: Reconstruction, radiographNodes: list[VolumeNode], name: str, fus
             **made_from,
         )
     if found.deviation is not None:
-        deviation = keep(nodes.deviation_to_node(found.deviation, f"{title} uncertainty"), radiographNodes, **made_from)
+        deviation = keep(volume_nodes.deviation_to_node(found.deviation, f"{title} uncertainty"), radiographNodes, **made_from)
     reprojections, residuals = [], []
     for measured, picture, error in zip(found.radiographs, found.reprojections, found.errors, strict=True):
         label = f"{title} {measured.name}"
         again = Radiograph(picture.astype(np.float32), measured.projection, measured.name)
-        node = nodes.radiograph_to_node(again, f"{label} re-projection", provenance.REPROJECTION)
+        node = radiograph_nodes.radiograph_to_node(again, f"{label} re-projection", provenance.REPROJECTION)
         reprojections.append(keep(node, [volume], Error=error))
         rest = Radiograph(again.line_integrals - measured.line_integrals, measured.projection, measured.name)
-        node = nodes.radiograph_to_node(rest, f"{label} residual", provenance.RESIDUAL)
+        node = radiograph_nodes.radiograph_to_node(rest, f"{label} residual", provenance.RESIDUAL)
         residuals.append(keep(node, [volume], Error=error))
     return ReconstructionNodes(
         volumeNode=volume,

@@ -30,12 +30,12 @@ def register(icon: str) -> None:
 def load(progress: Progress = silent) -> Any:
     """The sample CT as a volume node: the real chest CT, or without a network the phantom, as its description says."""
     from XRayTo3DLib.sample_ct import sample_ct
-    from XRayTo3DSlicer import dependencies, nodes, scene
+    from XRayTo3DSlicer import dependencies, scene, volume_nodes
 
     dependencies.ensure()
     volume, sentence = sample_ct(progress)
     with scene.all_or_nothing():
-        node = nodes.volume_to_node(volume, scene.unique_name(NAME))
+        node = volume_nodes.volume_to_node(volume, scene.unique_name(NAME))
         node.SetDescription(sentence)
         scene.put(node)
     return node

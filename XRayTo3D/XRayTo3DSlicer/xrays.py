@@ -10,12 +10,12 @@ import numpy as np
 import slicer
 
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.geometry import Grid, Projection
+from XRayTo3DLib.geometry import Grid, Projection, detector_size
 from XRayTo3DLib.images import Labelmap, Volume
 from XRayTo3DLib.progress import Progress, part
 from XRayTo3DLib.radiographs import Radiograph
 from XRayTo3DLib.views import view_projection
-from XRayTo3DSlicer import nodes
+from XRayTo3DSlicer import model_nodes, segmentation_nodes
 
 if TYPE_CHECKING:
     from XRayTo3DLib.inserts import Insert
@@ -50,8 +50,7 @@ def poses(
     """
     from XRayTo3DLib.drr import fit_projection
 
-    if size is not None and (np.shape(size) != (2,) or not all(float(n).is_integer() for n in size)):
-        raise InputError(f"The detector size {size!r} is not (rows, columns): give two whole numbers.")
+    size = None if size is None else detector_size(size)
     if spacing is not None and not 0 < spacing < float("inf"):
         raise InputError(f"The pixel spacing {spacing!r} must be a positive number in mm: correct it.")
     several = not isinstance(view, str) or _isList(projection)
@@ -112,9 +111,9 @@ def insertsOf(pairs: Iterable[tuple[Any, str | float]]) -> tuple[list[Insert], l
         if node is None:
             raise InputError("No node is chosen for the insert: choose a segmentation or a model.")
         if node.IsA("vtkMRMLSegmentationNode"):
-            shape: Any = nodes.segmentation_from_node(node)
+            shape: Any = segmentation_nodes.segmentation_from_node(node)
         elif node.IsA("vtkMRMLModelNode"):
-            shape = nodes.surface_from_node(node)
+            shape = model_nodes.surface_from_node(node)
         else:
             raise InputError(f"{node.GetName()} has no shape to insert: choose a segmentation or a model.")
         found.append(Insert(shape, material, name=node.GetName()))

@@ -38,20 +38,21 @@ def write_scene(
 ) -> None:
     """Write ``path`` (.mrb): the CT, its X-rays where their detectors stand, each answer with its structures."""
     bridge = {
-        name: importlib.import_module(f"XRayTo3DSlicer.{name}") for name in ("headless", "logic", "nodes", "results", "scene")
+        name: importlib.import_module(f"XRayTo3DSlicer.{name}")
+        for name in ("headless", "logic", "radiograph_nodes", "results", "scene", "volume_nodes")
     }
     bridge["headless"].start()
-    scene, nodes = bridge["scene"], bridge["nodes"]
+    scene = bridge["scene"]
     import slicer
 
     slicer.mrmlScene.Clear(0)
     logic = bridge["logic"].Logic()
     progress(0.0, "CT and X-rays")
-    ct_node = nodes.volume_to_node(ct, "CT")
+    ct_node = bridge["volume_nodes"].volume_to_node(ct, "CT")
     folder = scene.new_folder("X-rays")
     shown = []
     for radiograph in radiographs:
-        node = nodes.radiograph_to_node(radiograph, f"X-ray {radiograph.name}")
+        node = bridge["radiograph_nodes"].radiograph_to_node(radiograph, f"X-ray {radiograph.name}")
         scene.put(node, folder)
         logic.showProjection(node)
         shown.append(node)

@@ -1,4 +1,4 @@
-"""A real MRML scene (slicer-core), emptied before each test, and small objects to put into it."""
+"""A real MRML scene (slicer-core), emptied before each test, small objects to put into it, and the panel on the harness."""
 
 from __future__ import annotations
 
@@ -9,18 +9,27 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-for folder in (ROOT, ROOT / "XRayTo3D"):
+for folder in (ROOT, ROOT / "XRayTo3D", ROOT / "Testing"):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 
-from XRayTo3DSlicer import headless  # noqa: E402
+from panel_parts import FakeLogic  # noqa: E402
+from scene_parts import turned  # noqa: E402
+from XRayTo3DSlicer import headless, volume_nodes  # noqa: E402
+from XRayTo3DSlicer.logic import Logic  # noqa: E402
 
 from XRayTo3DLib.geometry import Grid, Projection  # noqa: E402
-from XRayTo3DLib.images import Volume  # noqa: E402
+from XRayTo3DLib.images import Labelmap, Volume  # noqa: E402
 from XRayTo3DLib.phantom import thorax_phantom  # noqa: E402
+from XRayTo3DLib.radiographs import Radiograph  # noqa: E402
 from XRayTo3DLib.views import view_projection  # noqa: E402
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The panel last: after it, whatever happens in a scene loses references to None, and Python aborts at its exit."""
+    items.sort(key=lambda item: "started" in getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture
@@ -66,17 +75,100 @@ def ct() -> Volume:
     return volume
 
 
-def turned(x: float, y: float, z: float) -> np.ndarray:
-    """A rotation matrix from three angles in degrees."""
-    a, b, c = np.radians([x, y, z])
-    about_x = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
-    about_y = np.array([[np.cos(b), 0, np.sin(b)], [0, 1, 0], [-np.sin(b), 0, np.cos(b)]])
-    about_z = np.array([[np.cos(c), -np.sin(c), 0], [np.sin(c), np.cos(c), 0], [0, 0, 1]])
-    return about_z @ about_y @ about_x
-
-
 @pytest.fixture(params=["AP", "PA", "LAO30CRAN15", "parallel LAT"])
 def projection(request) -> Projection:
     """Cone and parallel, seen from the tube and from the detector, with more columns than rows and unequal spacing."""
     view, distance = request.param.split()[-1], None if "parallel" in request.param else 1400.0
     return view_projection(view, (12.0, -7.0, 40.0), (9, 14), (1.25, 2.5), distance)
+
+
+@pytest.fixture
+def radiograph(projection):
+    """An uncalibrated radiograph of random pixels, for each projection."""
+    pixels = np.random.default_rng(1).random(projection.size).astype(np.float32)
+    return Radiograph(pixels, projection, "AP", calibrated=False, notes=("a note",))
+
+
+@pytest.fixture(params=["oblique", "left_handed"])
+def labelmap(request):
+    """A body with two structures in it, and the name of a fourth that is empty."""
+    grid = request.getfixturevalue(request.param)
+    grid = Grid((16, 14, 12), grid.spacing, grid.origin, grid.direction)
+    array = np.zeros(grid.shape, np.uint8)
+    array[2:10, 2:12, 2:13] = 1
+    array[4:8, 4:8, 4:9] = 3
+    array[4:8, 9:11, 4:9] = 7
+    return Labelmap(array, grid, {1: "body", 3: "lungs", 7: "spleen", 9: "bone"})
+
+
+@pytest.fixture
+def ct_node(scene, ct):
+    """The CT as a node of the scene."""
+    return volume_nodes.volume_to_node(ct, "CT")
+
+
+@pytest.fixture
+def logic():
+    """The console calls."""
+    return Logic()
+
+
+# The panel
+
+
+@pytest.fixture(scope="module")
+def started():
+    """The application that a file's tests of the panel share."""
+    pytest.importorskip("PySide6", reason="PySide6 is not installed")
+    import Harness
+
+    with Harness.application() as user:
+        yield user
+
+
+@pytest.fixture
+def user(started, scene):
+    """The user of an application with an empty scene, who agrees to everything."""
+    started.errors.clear()
+    started.questions.clear()
+    started.shown.clear()
+    started.answer, started.file = True, ""
+    return started
+
+
+@pytest.fixture
+def fake_logic():
+    """A logic that notes its calls."""
+    return FakeLogic()
+
+
+@pytest.fixture
+def panel(user, fake_logic):
+    """The panel in the module's widget, as Slicer shows it, with another logic in it."""
+    import slicer
+    from XRayTo3DSlicer.panels.panel import Panel
+
+    import XRayTo3D
+
+    made = Panel(fake_logic)
+    made.setScene(slicer.mrmlScene)
+    made.setParameters(XRayTo3D.XRayTo3DLogic().getParameterNode())
+    yield made
+    made.setParameters(None)
+    made.setScene(None)
+
+
+@pytest.fixture
+def bare_ct(user):
+    """A volume node without an image, named CT."""
+    import slicer
+
+    return slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "CT")
+
+
+@pytest.fixture
+def two_views(panel, bare_ct):
+    """A panel with a CT whose AP and lateral views were rendered."""
+    panel.parameters.ctNode = bare_ct
+    panel.inputs.ui.renderButton.click()
+    return panel

@@ -4,7 +4,7 @@ import zipfile
 
 import pytest
 import slicer
-from XRayTo3DSlicer import headless, nodes
+from XRayTo3DSlicer import headless, volume_nodes
 
 from XRayTo3DLib.errors import InputError
 
@@ -62,7 +62,7 @@ def _full_disk(*_):
 @pytest.mark.parametrize("damage", ["missing", "not a bundle", "truncated", "no scene inside", "damaged inside"])
 def test_load_refuses_and_keeps_the_scene(scene, state, tmp_path, ct, damage):
     source = tmp_path / "scene.mrb"
-    nodes.volume_to_node(ct, "CT")
+    volume_nodes.volume_to_node(ct, "CT")
     headless.save_scene(source)
     whole = source.read_bytes()
     if damage == "missing":
@@ -84,7 +84,7 @@ def test_load_refuses_and_keeps_the_scene(scene, state, tmp_path, ct, damage):
 
 
 def test_load_says_which_file_in_the_bundle_cannot_be_read(scene, tmp_path, ct):
-    nodes.volume_to_node(ct, "CT")
+    volume_nodes.volume_to_node(ct, "CT")
     headless.save_scene(tmp_path / "scene.mrb")
     with zipfile.ZipFile(tmp_path / "scene.mrb") as bundle, zipfile.ZipFile(tmp_path / "bad.mrb", "w") as bad:
         for name in bundle.namelist():

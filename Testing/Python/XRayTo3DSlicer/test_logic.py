@@ -11,8 +11,9 @@ import pytest
 import SimpleITK
 import slicer
 import vtk
+from scene_parts import attribute
 from vtk.util.numpy_support import vtk_to_numpy
-from XRayTo3DSlicer import nodes, provenance, results
+from XRayTo3DSlicer import provenance, radiograph_nodes, results, segmentation_nodes, volume_nodes
 from XRayTo3DSlicer import scene as scene_module
 from XRayTo3DSlicer.logic import Logic
 
@@ -25,16 +26,6 @@ from XRayTo3DLib.progress import Cancelled
 from XRayTo3DLib.radiographs import write_radiograph
 
 SHA256 = "ab" * 32
-
-
-@pytest.fixture
-def logic():
-    return Logic()
-
-
-@pytest.fixture
-def ct_node(scene, ct):
-    return nodes.volume_to_node(ct, "CT")
 
 
 @pytest.fixture
@@ -76,10 +67,6 @@ def fake(monkeypatch, ct):
     return calls
 
 
-def attribute(node, key):
-    return node.GetAttribute(f"XRayTo3D.{key}")
-
-
 def hierarchy():
     return slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
 
@@ -94,10 +81,10 @@ def names_in(folder):
 
 
 def test_a_written_radiograph_is_loaded_with_its_geometry(logic, ct_node, tmp_path):
-    made = nodes.radiograph_from_node(logic.renderDRR(ct_node, "LAT", size=(20, 24), spacing=24.0))
+    made = radiograph_nodes.radiograph_from_node(logic.renderDRR(ct_node, "LAT", size=(20, 24), spacing=24.0))
     write_radiograph(made, tmp_path / "side.nrrd")
     node = logic.loadRadiograph(tmp_path / "side.nrrd")
-    back = nodes.radiograph_from_node(node)
+    back = radiograph_nodes.radiograph_from_node(node)
     np.testing.assert_allclose(back.projection.matrix, made.projection.matrix, rtol=1e-9)
     np.testing.assert_array_equal(back.line_integrals, made.line_integrals)
     assert (node.GetName(), back.name, back.calibrated) == ("side LAT", "LAT", True)
@@ -108,7 +95,7 @@ def test_a_picture_is_loaded_as_uncalibrated(logic, scene, tmp_path):
     pixels = np.arange(30 * 20).reshape(30, 20) % 251
     SimpleITK.WriteImage(SimpleITK.GetImageFromArray(pixels.astype(np.uint8)), str(tmp_path / "front.png"))
     node = logic.loadRadiograph(tmp_path / "front.png", "AP", spacing=4.0, sourceToDetector=1800, isocentre=(1, 2, 3))
-    back = nodes.radiograph_from_node(node)
+    back = radiograph_nodes.radiograph_from_node(node)
     assert not back.calibrated and back.notes
     assert back.projection.size == (30, 20) and back.projection.source_to_detector == pytest.approx(1800)
     np.testing.assert_allclose(back.projection.project(np.array([[1.0, 2.0, 3.0]])), [[9.5, 14.5]], atol=1e-6)
@@ -140,12 +127,12 @@ def test_reconstruction_adds_its_nodes_in_one_folder(logic, views, fake, ct):
         "Case LAT residual",
     ]
     assert hierarchy().GetItemName(result.folder) == "Case"
-    volume = nodes.volume_from_node(result.volumeNode)
+    volume = volume_nodes.volume_from_node(result.volumeNode)
     np.testing.assert_allclose(volume.array, np.maximum(resample(ct, volume.grid).array, -1000), atol=0.1)
     assert result.errors == [0.25, 0.125] and result.notes == ["a note"]
-    measured = [nodes.radiograph_from_node(node) for node in views]
+    measured = [radiograph_nodes.radiograph_from_node(node) for node in views]
     for radiograph, again, rest in zip(measured, result.reprojectionNodes, result.residualNodes, strict=True):
-        again, rest = nodes.radiograph_from_node(again), nodes.radiograph_from_node(rest)
+        again, rest = radiograph_nodes.radiograph_from_node(again), radiograph_nodes.radiograph_from_node(rest)
         np.testing.assert_allclose(again.projection.matrix, radiograph.projection.matrix, atol=1e-9)
         np.testing.assert_allclose(rest.line_integrals, again.line_integrals - radiograph.line_integrals, atol=1e-6)
 
@@ -161,7 +148,7 @@ def test_reconstruction_says_where_it_comes_from(logic, views, fake):
     assert json.loads(attribute(node, "Notes")) == ["a note"]
     for text, view in zip(json.loads(attribute(node, "Projections")), views, strict=True):
         stored = provenance.projection_from_text(text, "it")
-        np.testing.assert_array_equal(stored.matrix, nodes.radiograph_from_node(view).projection.matrix)
+        np.testing.assert_array_equal(stored.matrix, radiograph_nodes.radiograph_from_node(view).projection.matrix)
     assert provenance.sources(node) == views
     assert attribute(result.beforeFusionNode, "Fused") == "false" and attribute(node, "Fused") == "true"
     assert provenance.sources(result.residualNodes[0]) == [node]
@@ -182,7 +169,7 @@ def test_reconstruction_hands_its_settings_to_the_library(logic, views, fake):
     )
     assert [r.name for r in given["radiographs"]] == ["AP", "LAT"]
     assert result.beforeFusionNode is None
-    assert nodes.volume_from_node(result.volumeNode).grid.same_as(grid, 1e-6)
+    assert volume_nodes.volume_from_node(result.volumeNode).grid.same_as(grid, 1e-6)
 
 
 def test_reconstruction_reports_progress_to_the_end(logic, views, fake):
@@ -236,7 +223,7 @@ def test_a_ct_given_as_radiograph_adds_nothing(logic, ct_node, state):
 
 def test_failure_half_way_through_the_nodes_adds_nothing(logic, views, fake, state, monkeypatch):
     before = state()
-    real, made = nodes.radiograph_to_node, []
+    real, made = radiograph_nodes.radiograph_to_node, []
 
     def fail_at_the_third(*args):
         made.append(args)
@@ -244,7 +231,7 @@ def test_failure_half_way_through_the_nodes_adds_nothing(logic, views, fake, sta
             raise MemoryError
         return real(*args)
 
-    monkeypatch.setattr(results.nodes, "radiograph_to_node", fail_at_the_third)
+    monkeypatch.setattr(results.radiograph_nodes, "radiograph_to_node", fail_at_the_third)
     with pytest.raises(MemoryError):
         logic.reconstruct(views)
     assert len(made) == 3
@@ -261,7 +248,7 @@ def test_segments_and_surfaces_join_the_folder(logic, views, fake, ct):
     surfaces = logic.extractSurfaces(segmentation)
     assert [node.GetName() for node in surfaces] == ["body", "lungs", "bone"]
     assert names_in(result.folder)[-4:] == ["Case segmentation", "body", "lungs", "bone"]
-    labelmap = nodes.segmentation_from_node(segmentation)
+    labelmap = segmentation_nodes.segmentation_from_node(segmentation)
     for node in surfaces:
         counted = np.count_nonzero(labelmap.mask(node.GetName())) * labelmap.grid.voxel_volume / 1000
         assert json.loads(attribute(node, "VolumeML")) == pytest.approx(counted, rel=0.05)
@@ -275,7 +262,7 @@ def test_segments_and_surfaces_join_the_folder(logic, views, fake, ct):
 def test_segmenting_what_has_no_body_adds_nothing(logic, scene, state, ct):
     array = np.full(ct.grid.shape, -1000, np.int16)
     array[0, 0, 0] = -500
-    node = nodes.volume_to_node(Volume(array, ct.grid), "Air")
+    node = volume_nodes.volume_to_node(Volume(array, ct.grid), "Air")
     before = state()
     with pytest.raises(InputError):
         logic.segment(node)
@@ -283,7 +270,7 @@ def test_segmenting_what_has_no_body_adds_nothing(logic, scene, state, ct):
 
 
 def test_surfaces_of_empty_segments_add_nothing(logic, scene, state, oblique):
-    empty = nodes.segmentation_to_node(Labelmap(np.zeros(oblique.shape, np.uint8), oblique, {1: "bone"}), "Empty")
+    empty = segmentation_nodes.segmentation_to_node(Labelmap(np.zeros(oblique.shape, np.uint8), oblique, {1: "bone"}), "Empty")
     before = state()
     with pytest.raises(InputError, match="Empty are empty"):
         logic.extractSurfaces(empty)
@@ -302,7 +289,7 @@ def test_comparing_a_ct_with_itself_is_perfect(logic, ct_node, state):
 
 
 def test_comparing_sees_an_offset_of_hu(logic, ct_node, ct):
-    brighter = nodes.volume_to_node(Volume(ct.array.astype(np.float32) + 50, ct.grid), "Brighter")
+    brighter = volume_nodes.volume_to_node(Volume(ct.array.astype(np.float32) + 50, ct.grid), "Brighter")
     found = logic.compare(brighter, ct_node)
     assert found["hu_mae_body"] == pytest.approx(50, abs=1e-3)
     assert found["psnr"] == pytest.approx(20 * np.log10(2500 / 50), abs=0.1)
@@ -312,7 +299,7 @@ def test_comparing_sees_an_offset_of_hu(logic, ct_node, ct):
 
 def test_comparing_with_a_ct_elsewhere_is_refused(logic, ct_node, ct):
     far = Grid(ct.grid.size, ct.grid.spacing, tuple(np.add(ct.grid.origin, 5000)))
-    away = nodes.volume_to_node(Volume(ct.array, far), "Away")
+    away = volume_nodes.volume_to_node(Volume(ct.array, far), "Away")
     with pytest.raises(InputError, match="Away and CT do not overlap"):
         logic.compare(away, ct_node)
 
@@ -356,7 +343,7 @@ def test_all_or_nothing_keeps_what_was_there(scene, state, ct_node):
     before = state()
     with pytest.raises(KeyboardInterrupt), scene_module.all_or_nothing():
         folder = scene_module.new_folder("Half")
-        scene_module.put(nodes.volume_to_node(nodes.volume_from_node(ct_node), "Copy"), folder)
+        scene_module.put(volume_nodes.volume_to_node(volume_nodes.volume_from_node(ct_node), "Copy"), folder)
         raise KeyboardInterrupt
     assert state() == before
 
@@ -366,7 +353,7 @@ def test_import_needs_only_what_slicer_has():
     absent = ("torch", "skimage", "jsonschema", "tqdm", "platformdirs", "qt", "ctk")
     code = (
         f"import sys\nfor name in {absent!r}:\n    sys.modules[name] = None\n"
-        "from XRayTo3DSlicer import headless, logic, nodes, results\n"
+        "from XRayTo3DSlicer import headless, logic, model_nodes, radiograph_nodes, results, segmentation_nodes, volume_nodes\n"
         "import slicer\nassert getattr(slicer, 'mrmlScene', None) is None"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

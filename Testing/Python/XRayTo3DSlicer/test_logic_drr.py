@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import slicer
 import vtk
-from test_nodes import bend, put_under
-from XRayTo3DSlicer import nodes, provenance
-from XRayTo3DSlicer.logic import Logic
+from scene_parts import SMALL, attribute, bend, box_map, pixels, put_under, shift, sphere_node
+from XRayTo3DSlicer import provenance, radiograph_nodes, segmentation_nodes, volume_nodes
 
 from XRayTo3DLib.drr import render_drr
 from XRayTo3DLib.errors import InputError
@@ -21,54 +20,6 @@ from XRayTo3DLib.phantom import thorax_phantom
 from XRayTo3DLib.progress import Cancelled
 from XRayTo3DLib.views import view_projection
 
-#: A detector that holds the CT's shadow, quickly computed.
-SMALL = {"size": (40, 48), "spacing": 12.0}
-
-
-@pytest.fixture
-def logic():
-    return Logic()
-
-
-@pytest.fixture
-def ct_node(scene, ct):
-    return nodes.volume_to_node(ct, "CT")
-
-
-def attribute(node, key):
-    return node.GetAttribute(f"XRayTo3D.{key}")
-
-
-def pixels(node):
-    return nodes.radiograph_from_node(node).line_integrals
-
-
-def shift(x, y, z):
-    """A 4x4 matrix (RAS mm) that shifts."""
-    matrix = np.eye(4)
-    matrix[:3, 3] = x, y, z
-    return matrix
-
-
-def box_map(ct, low=(12, 10, 8), high=(24, 22, 20)):
-    """A label map on the CT's grid, 1 in a box of voxels given as (z, y, x)."""
-    array = np.zeros(ct.grid.shape, np.uint8)
-    array[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] = 1
-    return Labelmap(array, ct.grid, {1: "box"})
-
-
-def sphere_node(centre, radius, name="ball"):
-    """A sphere as a model, its centre in LPS mm, as a user draws it: in RAS, and not made by this extension."""
-    source = vtk.vtkSphereSource()
-    source.SetCenter(-centre[0], -centre[1], centre[2])
-    source.SetRadius(radius)
-    source.SetThetaResolution(48)
-    source.SetPhiResolution(48)
-    source.Update()
-    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLModelNode", name)
-    node.SetAndObservePolyData(source.GetOutput())
-    return node
-
 
 def cancel(fraction, text):
     raise Cancelled
@@ -76,7 +27,7 @@ def cancel(fraction, text):
 
 def test_drr_measures_the_phantom(logic, ct_node):
     node = logic.renderDRR(ct_node, "AP")
-    radiograph = nodes.radiograph_from_node(node)
+    radiograph = radiograph_nodes.radiograph_from_node(node)
     exact = thorax_phantom().line_integrals(radiograph.projection)
     error = np.abs(radiograph.line_integrals - exact).mean() / exact.mean()
     assert error < 0.05  # what is left comes from voxels of 8 mm
@@ -90,11 +41,11 @@ def test_drr_measures_the_phantom(logic, ct_node):
 def test_drr_geometry_is_the_one_asked_for(logic, ct_node, ct):
     node = logic.renderDRR(ct_node, "LAO30", size=(24, 40), spacing=12.0, sourceToDetector=1300, sourceToIsocentre=900)
     asked = view_projection("LAO30", ct.grid.centre, (24, 40), 12.0, 1300, 900)
-    np.testing.assert_allclose(nodes.radiograph_from_node(node).projection.matrix, asked.matrix, atol=1e-9)
+    np.testing.assert_allclose(radiograph_nodes.radiograph_from_node(node).projection.matrix, asked.matrix, atol=1e-9)
     node = logic.renderDRR(ct_node, "AP", size=(24, 40), spacing=12.0, parallel=True)
-    assert not nodes.radiograph_from_node(node).projection.is_cone
+    assert not radiograph_nodes.radiograph_from_node(node).projection.is_cone
     node = logic.renderDRR(ct_node, "mine", projection=asked, name="as calibrated")
-    back = nodes.radiograph_from_node(node)
+    back = radiograph_nodes.radiograph_from_node(node)
     np.testing.assert_allclose(back.projection.matrix, asked.matrix, atol=1e-9)
     assert (node.GetName(), back.name) == ("as calibrated", "mine")
 
@@ -109,10 +60,10 @@ def test_drr_of_a_turned_ct_is_the_drr_of_the_ct(logic, ct_node, ct):
     transform.SetMatrixTransformToParent(turn.GetMatrix())
     ct_node.SetAndObserveTransformNodeID(transform.GetID())
     straight.SetAndObserveTransformNodeID(transform.GetID())
-    moved = nodes.radiograph_from_node(straight)
+    moved = radiograph_nodes.radiograph_from_node(straight)
     again = logic.renderDRR(ct_node, "AP", projection=moved.projection)
     np.testing.assert_allclose(
-        nodes.radiograph_from_node(again).line_integrals, moved.line_integrals, atol=0.02 * moved.line_integrals.max()
+        radiograph_nodes.radiograph_from_node(again).line_integrals, moved.line_integrals, atol=0.02 * moved.line_integrals.max()
     )
 
 
@@ -130,7 +81,7 @@ def test_several_views_in_one_call_are_a_list(logic, ct_node):
     for node, view in ((front, "AP"), (side, "LAT")):
         alone = logic.renderDRR(ct_node, view, **SMALL)
         np.testing.assert_array_equal(pixels(node), pixels(alone))
-        assert nodes.radiograph_from_node(node).name == view and provenance.sources(node) == [ct_node]
+        assert radiograph_nodes.radiograph_from_node(node).name == view and provenance.sources(node) == [ct_node]
     (only,) = logic.renderDRR(ct_node, ["AP"], **SMALL, name="mine")
     assert only.GetName() == "mine AP"
 
@@ -140,9 +91,9 @@ def test_several_poses_in_one_call(logic, ct_node, ct):
     found = logic.renderDRR(ct_node, "pose", projection=[first, second])
     assert [node.GetName() for node in found] == ["CT pose 1", "CT pose 2"]
     for node, projection in zip(found, (first, second), strict=True):
-        np.testing.assert_allclose(nodes.radiograph_from_node(node).projection.matrix, projection.matrix, atol=1e-9)
+        np.testing.assert_allclose(radiograph_nodes.radiograph_from_node(node).projection.matrix, projection.matrix, atol=1e-9)
     named = logic.renderDRR(ct_node, ["here", "there"], projection=[first, second])
-    assert [nodes.radiograph_from_node(node).name for node in named] == ["here", "there"]
+    assert [radiograph_nodes.radiograph_from_node(node).name for node in named] == ["here", "there"]
 
 
 def test_matrices_are_projections(logic, ct_node, ct):
@@ -174,7 +125,7 @@ def test_every_word_reaches_the_library_and_the_notes(logic, ct_node, ct, given,
     assert np.abs(pixels(node) - pixels(logic.renderDRR(ct_node, "AP", **SMALL))).max() > 0.01
     (note,) = json.loads(attribute(node, "Notes"))
     assert said in note
-    assert nodes.radiograph_from_node(node).notes == (note,)
+    assert radiograph_nodes.radiograph_from_node(node).notes == (note,)
 
 
 def test_preview_is_close(logic, ct_node):
@@ -206,7 +157,7 @@ def test_a_model_of_metal_casts_its_shadow_where_it_stands(logic, ct_node, ct, m
 @pytest.mark.parametrize("moved", [False, True])
 def test_a_segmentation_of_contrast_agent_is_where_its_parent_puts_it(logic, ct_node, ct, moved):
     labelmap = box_map(ct)
-    node = nodes.segmentation_to_node(labelmap, "Agent")
+    node = segmentation_nodes.segmentation_to_node(labelmap, "Agent")
     grid = ct.grid
     if moved:
         put_under(node, shift(0, 0, 24))
@@ -283,7 +234,7 @@ def test_inserts_that_cannot_be_add_nothing(logic, ct_node, state):
 
 @pytest.mark.parametrize("bent", ["CT", "Organs", "ball"])
 def test_bent_transforms_are_refused(logic, ct_node, ct, state, bent):
-    segmentation, ball = nodes.segmentation_to_node(box_map(ct), "Organs"), sphere_node((0, 0, 0), 10)
+    segmentation, ball = segmentation_nodes.segmentation_to_node(box_map(ct), "Organs"), sphere_node((0, 0, 0), 10)
     bend({"CT": ct_node, "Organs": segmentation, "ball": ball}[bent])
     before = state()
     with pytest.raises(InputError, match=rf"{bent} .*non-linear.*harden"):
@@ -295,7 +246,7 @@ def test_bent_transforms_are_refused(logic, ct_node, ct, state, bent):
 
 
 def test_what_is_no_ct_adds_nothing(logic, scene, state, ct):
-    picture = nodes.volume_to_node(Volume(np.abs(ct.array) % 256, ct.grid), "Photo")
+    picture = volume_nodes.volume_to_node(Volume(np.abs(ct.array) % 256, ct.grid), "Photo")
     before = state()
     with pytest.raises(InputError, match=r"Photo has values .* not HU"):
         logic.renderDRR(picture)

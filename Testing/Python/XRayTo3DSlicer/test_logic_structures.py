@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pydicom
 import pytest
 import slicer
-from test_logic_drr import SMALL, attribute, box_map, pixels, shift
-from test_nodes import put_under
-from XRayTo3DSlicer import nodes, provenance
-from XRayTo3DSlicer.logic import Logic
+from scene_parts import SMALL, attribute, box_map, pixels, put_under, shift
+from XRayTo3DSlicer import provenance, radiograph_nodes, segmentation_nodes
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.images import Labelmap
@@ -17,25 +16,15 @@ from XRayTo3DLib.structures import project_structures
 from XRayTo3DLib.views import view_projection
 
 
-@pytest.fixture
-def logic():
-    return Logic()
-
-
-@pytest.fixture
-def ct_node(scene, ct):
-    return nodes.volume_to_node(ct, "CT")
-
-
 def test_structures_are_their_thickness_in_mm(logic, scene, ct, state):
-    segmentation = nodes.segmentation_to_node(box_map(ct), "Organs")
+    segmentation = segmentation_nodes.segmentation_to_node(box_map(ct), "Organs")
     (node,) = logic.renderStructures(segmentation, "AP", parallel=True, **SMALL)
     deep = 12 * ct.grid.spacing[1]  # the box is 12 voxels deep
     assert pixels(node).max() == pytest.approx(deep, rel=1e-4)
     wide, high = 12 * ct.grid.spacing[0], 12 * ct.grid.spacing[2]
     assert pixels(node).sum() * 12.0**2 == pytest.approx(deep * wide * high, rel=0.02)  # its volume
     assert (attribute(node, "Type"), attribute(node, "Structure"), attribute(node, "Unit")) == ("Structure", "box", "mm")
-    assert not nodes.radiograph_from_node(node).calibrated
+    assert not radiograph_nodes.radiograph_from_node(node).calibrated
     shown = node.GetDisplayNode()
     assert (shown.GetWindowLevelMin(), shown.GetWindowLevelMax()) == (0, pytest.approx(deep, rel=1e-4))
     assert provenance.sources(node) == [segmentation]
@@ -46,11 +35,12 @@ def test_structures_are_their_thickness_in_mm(logic, scene, ct, state):
 
 def test_structures_of_a_ct_stand_on_its_radiograph(logic, ct_node, ct):
     labelmap = box_map(ct)
-    segmentation = nodes.segmentation_to_node(labelmap, "Organs")
+    segmentation = segmentation_nodes.segmentation_to_node(labelmap, "Organs")
     (node,) = logic.renderStructures(segmentation, "LAO20", **SMALL, ctNode=ct_node)
     whole = logic.renderDRR(ct_node, "LAO20", **SMALL)
     np.testing.assert_array_equal(
-        nodes.radiograph_from_node(node).projection.matrix, nodes.radiograph_from_node(whole).projection.matrix
+        radiograph_nodes.radiograph_from_node(node).projection.matrix,
+        radiograph_nodes.radiograph_from_node(whole).projection.matrix,
     )
     assert (pixels(node) <= pixels(whole) + 1e-3).all() and pixels(node).max() > 0.3 * pixels(whole).max()
     projection = view_projection("LAO20", ct.grid.centre, (40, 48), 12.0)
@@ -60,7 +50,7 @@ def test_structures_of_a_ct_stand_on_its_radiograph(logic, ct_node, ct):
 
 
 def test_overlapping_segments_are_whole(logic, scene, ct):
-    segmentation = nodes.segmentation_to_node(box_map(ct), "Organs")
+    segmentation = segmentation_nodes.segmentation_to_node(box_map(ct), "Organs")
     extra = slicer.vtkOrientedImageData()
     segmentation.GetBinaryLabelmapRepresentation("box", extra)
     segmentation.AddSegmentFromBinaryLabelmapRepresentation(extra, "again")
@@ -71,7 +61,7 @@ def test_overlapping_segments_are_whole(logic, scene, ct):
 
 
 def test_more_segments_than_a_labelmap_holds_are_still_structures(logic, scene, ct):
-    segmentation = nodes.segmentation_to_node(box_map(ct), "Organs")
+    segmentation = segmentation_nodes.segmentation_to_node(box_map(ct), "Organs")
     shared = segmentation.GetSegmentation().GetSegment("box").GetRepresentation("Binary labelmap")
     for number in range(255):
         empty = slicer.vtkSegment()
@@ -80,13 +70,13 @@ def test_more_segments_than_a_labelmap_holds_are_still_structures(logic, scene, 
         empty.AddRepresentation("Binary labelmap", shared)
         segmentation.GetSegmentation().AddSegment(empty)
     with pytest.raises(InputError, match="Organs has 256 segments"):
-        nodes.segmentation_from_node(segmentation)
-    labelmaps = nodes.structures_from_node(segmentation)
+        segmentation_nodes.segmentation_from_node(segmentation)
+    labelmaps = segmentation_nodes.structures_from_node(segmentation)
     assert len(labelmaps) == 256 and [np.count_nonzero(m.array) for m in labelmaps[:2]] == [12**3, 0]
 
 
 def test_structures_follow_their_parent_transform_and_several_views_are_lists(logic, scene, ct):
-    segmentation = nodes.segmentation_to_node(box_map(ct), "Organs")
+    segmentation = segmentation_nodes.segmentation_to_node(box_map(ct), "Organs")
     views = [view_projection(view, ct.grid.centre, (40, 48), 12.0, None) for view in ("AP", "LAT")]
     still = logic.renderStructures(segmentation, ["AP", "LAT"], projection=views)
     put_under(segmentation, shift(0, 0, 24))  # two pixels up
@@ -106,7 +96,7 @@ def test_structures_follow_their_parent_transform_and_several_views_are_lists(lo
     ],
 )
 def test_structures_that_cannot_be_simulated_add_nothing(logic, ct_node, ct, state, change, message):
-    segmentation = nodes.segmentation_to_node(box_map(ct), "Organs")
+    segmentation = segmentation_nodes.segmentation_to_node(box_map(ct), "Organs")
     before = state()
     with pytest.raises(InputError, match=message):
         logic.renderStructures(**{"segmentationNode": segmentation, "ctNode": ct_node, **change})
@@ -114,7 +104,7 @@ def test_structures_that_cannot_be_simulated_add_nothing(logic, ct_node, ct, sta
 
 
 def test_structures_beside_the_ct_add_nothing(logic, ct_node, ct, state):
-    segmentation = nodes.segmentation_to_node(box_map(ct), "Organs")
+    segmentation = segmentation_nodes.segmentation_to_node(box_map(ct), "Organs")
     put_under(segmentation, shift(5000, 0, 0))
     before = state()
     with pytest.raises(InputError, match="in common"):
@@ -124,7 +114,7 @@ def test_structures_beside_the_ct_add_nothing(logic, ct_node, ct, state):
 
 @pytest.mark.parametrize("fraction", [0.0, 1.0])
 def test_structures_that_are_cancelled_add_nothing(logic, scene, ct, state, fraction):
-    segmentation = nodes.segmentation_to_node(box_map(ct), "Organs")
+    segmentation = segmentation_nodes.segmentation_to_node(box_map(ct), "Organs")
     before = state()
 
     def stop(reached, text):
@@ -139,8 +129,8 @@ def test_structures_that_are_cancelled_add_nothing(logic, scene, ct, state, frac
 def test_structures_that_fail_half_way_add_nothing(logic, scene, ct, state, monkeypatch):
     labelmap = box_map(ct)
     labelmap.array[2:6, 2:6, 2:6] = 2
-    segmentation = nodes.segmentation_to_node(Labelmap(labelmap.array, ct.grid, {1: "box", 2: "cube"}), "Organs")
-    before, real, made = state(), nodes.radiograph_to_node, []
+    segmentation = segmentation_nodes.segmentation_to_node(Labelmap(labelmap.array, ct.grid, {1: "box", 2: "cube"}), "Organs")
+    before, real, made = state(), radiograph_nodes.radiograph_to_node, []
 
     def fail_at_the_second(*arguments):
         made.append(arguments)
@@ -148,7 +138,7 @@ def test_structures_that_fail_half_way_add_nothing(logic, scene, ct, state, monk
             raise MemoryError
         return real(*arguments)
 
-    monkeypatch.setattr(nodes, "radiograph_to_node", fail_at_the_second)
+    monkeypatch.setattr(radiograph_nodes, "radiograph_to_node", fail_at_the_second)
     with pytest.raises(MemoryError):
         logic.renderStructures(segmentation, "AP", **SMALL)
     assert len(made) == 2 and state() == before
@@ -163,13 +153,24 @@ def test_saved_radiographs_come_back_with_their_geometry(logic, ct_node, tmp_pat
     path = tmp_path / f"arm.{ending}"
     logic.saveRadiograph(node, path)
     back = logic.loadRadiograph(path)
-    one, other = nodes.radiograph_from_node(node), nodes.radiograph_from_node(back)
+    one, other = radiograph_nodes.radiograph_from_node(node), radiograph_nodes.radiograph_from_node(back)
     # NIfTI keeps the geometry in single precision, DICOM the values in 16 bits.
     np.testing.assert_allclose(other.projection.project(np.eye(3) * 100), one.projection.project(np.eye(3) * 100), atol=1e-2)
     np.testing.assert_allclose(other.line_integrals, one.line_integrals, atol=1e-4 * one.line_integrals.max())
     assert (other.name, other.calibrated) == (one.name, True)
     if ending != "nii.gz":  # which has no place for them
         assert other.notes == one.notes and "1000 photons" in one.notes[0]
+
+
+def test_the_isocentre_is_written_to_dicom(logic, ct_node, tmp_path):
+    node = logic.renderDRR(ct_node, "AP", sourceToDetector=1000.0, sourceToIsocentre=700.0, **SMALL)
+    projection = radiograph_nodes.radiograph_from_node(node).projection
+    isocentre = projection.source + 700.0 * projection.beam_direction
+    found = []
+    for name, point in (("with", isocentre), ("without", None)):
+        logic.saveRadiograph(node, tmp_path / f"{name}.dcm", isocentre=point)
+        found.append(float(pydicom.dcmread(tmp_path / f"{name}.dcm").RadiationMachineSAD))
+    assert found == pytest.approx([700.0, 800.0])
 
 
 def test_saving_what_cannot_be_written(logic, ct_node, tmp_path):

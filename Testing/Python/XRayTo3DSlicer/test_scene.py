@@ -5,7 +5,7 @@ import pytest
 import slicer
 import vtk
 from vtk.util.numpy_support import vtk_to_numpy
-from XRayTo3DSlicer import headless, nodes, provenance, results
+from XRayTo3DSlicer import headless, provenance, radiograph_nodes, results, segmentation_nodes, volume_nodes
 from XRayTo3DSlicer import scene as scene_module
 from XRayTo3DSlicer.logic import Logic
 
@@ -20,12 +20,12 @@ OURS = "XRayTo3D."
 def case(scene, ct):
     """CT, two radiographs with their beams, a reconstruction with segments and surfaces."""
     logic = Logic()
-    ct_node = nodes.volume_to_node(ct, "CT")
+    ct_node = volume_nodes.volume_to_node(ct, "CT")
     views = [logic.renderDRR(ct_node, view, size=(20, 24), spacing=24.0) for view in ("AP", "LAT")]
     for view in views:
         logic.showProjection(view)
     mu = to_attenuation(ct)
-    radiographs = [nodes.radiograph_from_node(view) for view in views]
+    radiographs = [radiograph_nodes.radiograph_from_node(view) for view in views]
     found = Reconstruction(
         volume=mu,
         before_fusion=Volume(0.9 * mu.array, mu.grid, "1/mm"),
@@ -69,9 +69,9 @@ def tree(item=None):
 
 def test_the_case_comes_back_whole(case, tmp_path):
     before, hierarchy = everything(case), tree()
-    volumes = {n.GetName(): nodes.volume_from_node(n) for n in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")}
-    views = {name: nodes.radiograph_from_node(case.GetFirstNodeByName(name)) for name in ("CT AP", "CT LAT")}
-    labelmap = nodes.segmentation_from_node(case.GetFirstNodeByName("Case segmentation"))
+    volumes = {n.GetName(): volume_nodes.volume_from_node(n) for n in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")}
+    views = {name: radiograph_nodes.radiograph_from_node(case.GetFirstNodeByName(name)) for name in ("CT AP", "CT LAT")}
+    labelmap = segmentation_nodes.segmentation_from_node(case.GetFirstNodeByName("Case segmentation"))
     models = {n.GetName(): points(n) for n in slicer.util.getNodesByClass("vtkMRMLModelNode")}
     window = case.GetFirstNodeByName("Case").GetDisplayNode().GetWindow()
     assert len(volumes) == 3 + 7 and len(models) == 4 + 3
@@ -84,15 +84,15 @@ def test_the_case_comes_back_whole(case, tmp_path):
     assert everything(case) == before
     assert tree() == hierarchy
     for name, volume in volumes.items():
-        back = nodes.volume_from_node(case.GetFirstNodeByName(name))
+        back = volume_nodes.volume_from_node(case.GetFirstNodeByName(name))
         assert back.grid.same_as(volume.grid, 1e-6), name
         assert back.array.dtype == volume.array.dtype
         np.testing.assert_array_equal(back.array, volume.array, err_msg=name)
     for name, view in views.items():
-        back = nodes.radiograph_from_node(case.GetFirstNodeByName(name))
+        back = radiograph_nodes.radiograph_from_node(case.GetFirstNodeByName(name))
         np.testing.assert_array_equal(back.projection.matrix, view.projection.matrix)
         assert (back.name, back.calibrated) == (view.name, view.calibrated)
-    back = nodes.segmentation_from_node(case.GetFirstNodeByName("Case segmentation"))
+    back = segmentation_nodes.segmentation_from_node(case.GetFirstNodeByName("Case segmentation"))
     assert back.names == labelmap.names and back.grid.same_as(labelmap.grid, 1e-6)
     np.testing.assert_array_equal(back.array, labelmap.array)
     for name, place in models.items():
@@ -106,7 +106,7 @@ def points(node):
 
 
 def test_the_picture_keeps_its_grey_values(case, tmp_path):
-    pixels = nodes.radiograph_from_node(case.GetFirstNodeByName("CT AP")).line_integrals
+    pixels = radiograph_nodes.radiograph_from_node(case.GetFirstNodeByName("CT AP")).line_integrals
     headless.save_scene(tmp_path / "case.mrb")
     headless.load_scene(tmp_path / "case.mrb")
     node = case.GetFirstNodeByName("CT AP picture")

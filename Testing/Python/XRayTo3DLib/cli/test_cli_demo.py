@@ -25,7 +25,7 @@ def result(model, home, tmp_path_factory):
         patch.setenv("XRAYTO3D_HOME", str(home))
         patch.setattr(demo, "PIXEL", 8.0)
         printed: list[str] = []
-        patch.setattr("builtins.print", lambda text, **_: printed.append(text))
+        patch.setattr("builtins.print", lambda *text, **_: printed.extend(text))
         arguments = ["demo", "--offline", "--model", str(model), "--grid-size", "16", "--refine", "12", "--out", str(out)]
         assert main(arguments) == 0, printed
     return out, "\n".join(printed)
@@ -79,15 +79,15 @@ def test_report_is_self_contained_and_honest(result):
 def test_scene_is_whole_and_loads(result):
     with zipfile.ZipFile(result[0] / "scene.mrb") as bundle:
         assert bundle.testzip() is None
-    from XRayTo3DSlicer import headless, nodes
+    from XRayTo3DSlicer import headless, radiograph_nodes, volume_nodes
 
     headless.start()
     headless.load_scene(result[0] / "scene.mrb")
     import slicer
 
     ct = slicer.mrmlScene.GetFirstNodeByName("CT")
-    assert nodes.volume_from_node(ct).grid.size == (184, 128, 156)
-    radiograph = nodes.radiograph_from_node(slicer.mrmlScene.GetFirstNodeByName("X-ray LAT"))
+    assert volume_nodes.volume_from_node(ct).grid.size == (184, 128, 156)
+    radiograph = radiograph_nodes.radiograph_from_node(slicer.mrmlScene.GetFirstNodeByName("X-ray LAT"))
     written = read_radiograph(result[0] / "LAT.nrrd")
     np.testing.assert_allclose(radiograph.line_integrals, written.line_integrals, atol=1e-5)
     assert slicer.mrmlScene.GetFirstNodeByName("Reconstruction AP + LAT") is not None

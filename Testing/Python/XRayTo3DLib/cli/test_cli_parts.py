@@ -148,7 +148,7 @@ class TestSegmentationFile:
 
     def test_slicer_reads_names_and_colours(self, labelmap, tmp_path):
         slicer = pytest.importorskip("slicer", reason="needs slicer-core")
-        from XRayTo3DSlicer import headless, nodes
+        from XRayTo3DSlicer import headless, segmentation_nodes
 
         headless.start()
         write_segmentation(labelmap, tmp_path / "s.seg.nrrd")
@@ -160,7 +160,7 @@ class TestSegmentationFile:
             segments = [node.GetSegmentation().GetNthSegment(i) for i in range(3)]
             assert [s.GetName() for s in segments] == ["body", "lungs", "left <hip>"]
             np.testing.assert_allclose(segments[0].GetColor(), (0.502, 0.682, 0.502), atol=1e-3)
-            found = nodes.segmentation_from_node(node)
+            found = segmentation_nodes.segmentation_from_node(node)
             assert found.names == labelmap.names
             np.testing.assert_array_equal(found.array, labelmap.array)
             assert found.grid.same_as(labelmap.grid)

@@ -1,0 +1,100 @@
+"""Radiographs as volume nodes with one slice, standing in 3D where their detectors are, and back."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import slicer
+
+from XRayTo3DLib.errors import InputError
+from XRayTo3DLib.geometry import Projection
+from XRayTo3DLib.radiographs import Radiograph
+from XRayTo3DSlicer import display, mrml, provenance
+
+#: A radiograph is a volume with one slice of this thickness in mm, in the plane of its detector.
+_SLICE_MM = 1.0
+#: A radiograph counts as moved when a corner of its image lies further from where its geometry says, in mm.
+_MOVED_MM = 1e-2
+
+
+def radiograph_to_node(radiograph: Radiograph, name: str, kind: str = provenance.RADIOGRAPH) -> slicer.vtkMRMLScalarVolumeNode:
+    """A radiograph as a volume with one slice, standing in 3D where its detector is.
+
+    ``kind`` is the node's attribute Type: a radiograph, its re-projection, the difference of both, or a single structure.
+    """
+    values = radiograph.line_integrals.astype(np.float32)
+    node = mrml.image_to_node(values[np.newaxis], _detector_affine(radiograph.projection), name)
+    provenance.write(node, Type=kind, View=radiograph.name, Calibrated=radiograph.calibrated)
+    provenance.write(node, Projection=provenance.projection_to_text(radiograph.projection), Notes=radiograph.notes)
+    if kind == provenance.STRUCTURE:  # most of the picture is empty
+        low, high = 0.0, max(float(values.max()), 1e-6)
+    else:
+        low, high = display.symmetric_range(values) if kind == provenance.RESIDUAL else display.grey_range(values)
+    display.show_volume(node, high - low, (high + low) / 2)
+    return node
+
+
+def set_projection(node: slicer.vtkMRMLScalarVolumeNode, projection: Projection) -> None:
+    """Give a radiograph node another geometry (of the same size) and move it there."""
+    columns, rows, _ = mrml.dimensions(node)
+    if projection.size != (rows, columns):
+        raise InputError(f"{node.GetName()} has {rows} rows and {columns} columns but its geometry {projection.size}: correct it.")
+    mrml.place(node, _detector_affine(projection))
+    provenance.write(node, Projection=provenance.projection_to_text(projection))
+
+
+def radiograph_from_node(node: slicer.vtkMRMLScalarVolumeNode) -> Radiograph:
+    """The radiograph of a node that :func:`radiograph_to_node` made, with exactly its projection.
+
+    A rigid parent transform moves source and detector together. A node whose own geometry was changed since is refused,
+    because nobody knows where its source is then.
+    """
+    text = provenance.read(node, "Projection")
+    if text is None:
+        raise InputError(f"{node.GetName()} has no projection geometry, so it is no radiograph: load it as one, or make a DRR.")
+    projection = provenance.projection_from_text(text, node.GetName())
+    array, stands = mrml.image_from_node(node, world=False)
+    if array.shape[1:] != projection.size or array.shape[0] != 1 or _apart(stands, projection) > _MOVED_MM:
+        raise InputError(
+            f"{node.GetName()} was moved, cropped or resampled after its geometry was set: load it again, or set the "
+            "geometry again."
+        )
+    world = mrml.to_world(node)
+    if not np.array_equal(world, np.eye(4)):
+        projection = _moved(projection, world, node.GetName())
+    calibrated = bool(json.loads(provenance.read(node, "Calibrated") or "true"))
+    notes = tuple(json.loads(provenance.read(node, "Notes") or "[]"))
+    return Radiograph(array[0].astype(np.float32), projection, provenance.read(node, "View") or node.GetName(), calibrated, notes)
+
+
+def _detector_affine(projection: Projection) -> np.ndarray:
+    """4x4 matrix from (column, row, 0, 1) to LPS mm; the third axis is the detector's normal."""
+    affine = np.eye(4)
+    affine[:3, 0] = projection.row_direction * projection.spacing[1]
+    affine[:3, 1] = projection.column_direction * projection.spacing[0]
+    affine[:3, 2] = projection.normal * _SLICE_MM
+    affine[:3, 3] = projection.origin
+    return affine
+
+
+def _apart(affine: np.ndarray, projection: Projection) -> float:
+    """How far, in mm, two placements of a detector differ at its corners."""
+    rows, columns = projection.size
+    corners = np.array([[c, r, 0, 1] for c in (0, columns - 1) for r in (0, rows - 1)], dtype=float)
+    return float(np.abs(corners @ (affine - _detector_affine(projection)).T).max())
+
+
+def _moved(projection: Projection, world: np.ndarray, name: str) -> Projection:
+    turn, shift = world[:3, :3], world[:3, 3]
+    if np.abs(turn.T @ turn - np.eye(3)).max() > 1e-6:
+        raise InputError(f"The transform of {name} is not rigid, which no X-ray system is: use a rigid transform.")
+    return Projection(
+        turn @ projection.origin + shift,
+        turn @ projection.row_direction,
+        turn @ projection.column_direction,
+        projection.spacing,
+        projection.size,
+        None if projection.source is None else turn @ projection.source + shift,
+        None if projection.ray_direction is None else turn @ projection.ray_direction,
+    )
