@@ -114,11 +114,10 @@ def spread(values: torch.Tensor, shape: tuple[int, int, int], rays: Rays) -> tor
     """The adjoint of :func:`integrate`: every ray's value (N,) spread over the voxels it crossed, with the same weights."""
     kernel = _kernel(values)
     if kernel is not None:
-        # numpy's zeros come from the system in large pages, when first written to: half of the time of torch's.
-        volume = np.zeros(shape, np.float32)
+        volume = values.new_zeros(shape)  # not numpy's: large pages, which it asks for, are slow to get when memory is scattered
         pixels = values.detach().contiguous().numpy()
-        kernel.adjoint(pixels, volume, *rays.arrays(), _SHIFTS, rays.half_line, torch.get_num_threads())
-        return torch.from_numpy(volume)
+        kernel.adjoint(pixels, volume.numpy(), *rays.arrays(), _SHIFTS, rays.half_line, torch.get_num_threads())
+        return volume
     with torch.enable_grad():
         zeros = values.new_zeros(shape, requires_grad=True)
         (total,) = torch.autograd.grad(integrate(zeros, rays), zeros, values)
