@@ -18,6 +18,7 @@ from XRayTo3DLib import __version__
 from XRayTo3DLib.geometry import Grid
 
 OURS = ("XRayTo3D", "XRayTo3D torch")
+_FULL = "Every engine: median and range, ratio, errors, and what was to be reached"
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Report:
     def markdown(self) -> str:
         parts = self._head()
         if self._done():
-            parts += ["", *self._summary(), "", *self._full()]
+            parts += ["", *self._summary(), "", "<details>", f"<summary>{_FULL}</summary>", "", *self._full(), "", "</details>"]
         if self.memory:
             parts += ["", *self._memory()]
         parts += ["", *self._notes()]
