@@ -159,7 +159,7 @@ def sweep(volume: torch.Tensor, stand: Stand, shift: float = 0.0) -> torch.Tenso
 
 def _summed(volume: torch.Tensor, dim: int) -> torch.Tensor:
     """``volume.sum(dim)``; where rows or slices are added up, the product with ones reads the memory in fewer passes."""
-    if dim == 2 or volume.device.type != "cpu":
+    if dim == 2 or volume.device.type != "cpu" or torch.get_float32_matmul_precision() != "highest":
         return volume.sum(dim=dim)
     ones = volume.new_ones(volume.shape[dim])
     return ones @ volume if dim == 1 else (ones @ volume.reshape(len(ones), -1)).reshape(volume.shape[1:])
@@ -167,7 +167,10 @@ def _summed(volume: torch.Tensor, dim: int) -> torch.Tensor:
 
 def _sampled(plane: torch.Tensor, u: np.ndarray, v: np.ndarray) -> torch.Tensor:
     """Bilinear samples of a plane [v, u] at all (v, u), 0 outside."""
-    if all(len(side) == n and np.abs(side - np.arange(n)).max() < 1e-9 for side, n in ((u, plane.shape[1]), (v, plane.shape[0]))):
+    # Pixels are evenly spaced: where the first and the last are at voxels, all are.
+    if all(
+        len(side) == n and max(abs(side[0]), abs(side[-1] - n + 1)) < 1e-9 for side, n in ((u, plane.shape[1]), (v, plane.shape[0]))
+    ):
         return plane
     size = torch.tensor([plane.shape[1], plane.shape[0]], dtype=torch.float64)
     where = torch.stack(torch.meshgrid(torch.from_numpy(u), torch.from_numpy(v), indexing="xy"), dim=-1)

@@ -180,17 +180,20 @@ def _values(volume: torch.Tensor | np.ndarray, grid: Grid) -> torch.Tensor:
 
 
 def _tensor(array: torch.Tensor | np.ndarray) -> torch.Tensor:
-    """An array as a tensor, without a copy where torch can do that."""
-    if isinstance(array, np.ndarray):
-        # torch takes neither reversed arrays nor those in the other byte order.
-        array = np.asarray(array, array.dtype.newbyteorder("="))
-        array = array.copy() if min(array.strides, default=0) < 0 else array
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writ")  # nor is it written to
-        tensor = torch.as_tensor(array)
+    """An array as a tensor, without a copy where torch can do that; complex numbers are refused."""
+    tensor = array if isinstance(array, torch.Tensor) else _from_numpy(np.asarray(array))
     if tensor.is_complex():
         raise InputError("Complex numbers have no line integrals: give the real part, or a magnitude.")
     return tensor
+
+
+def _from_numpy(array: np.ndarray) -> torch.Tensor:
+    # torch takes neither reversed arrays nor those in the other byte order.
+    array = np.asarray(array, array.dtype.newbyteorder("="))
+    array = array.copy() if min(array.strides, default=0) < 0 else array
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writ")  # nor is it written to
+        return torch.as_tensor(array)
 
 
 def _poses(pose: torch.Tensor | np.ndarray | None, projections: int) -> list[torch.Tensor | None]:
