@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
@@ -29,7 +29,7 @@ def run(kernel: Any, arguments: Sequence[Any], pieces: int, threads: int) -> Non
     share(lambda first: kernel(*arguments, first, min(pieces, first + step)), range(0, pieces, step), threads)
 
 
-def share(work: Callable[[Any], object], items: Iterable[Any], threads: int) -> None:
+def share(work: Callable[[Any], object], items: Sequence[Any], threads: int) -> None:
     """Do the work for all items. The calling thread and its helpers take the next item as they become free."""
     waiting = iter(items)
 

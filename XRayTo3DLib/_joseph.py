@@ -201,15 +201,6 @@ def _checked(volume, shape, strides, axis, k, u, v):  # type: ignore[no-untyped-
 
 
 @jit
-def _sample(volume, at, su, sv, fu, fv):  # type: ignore[no-untyped-def]
-    # Unsigned: an index that cannot be negative needs no check for Python's counting from the end.
-    a, b = volume[at], volume[_U32(at + su)]
-    c, d = volume[_U32(at + sv)], volume[_U32(at + su + sv)]
-    p, q = a + fu * (b - a), c + fu * (d - c)
-    return p + fv * (q - p)
-
-
-@jit
 def _sum(volume, base, k_stride, u_stride, v_stride, u, v, du, dv, planes):  # type: ignore[no-untyped-def]
     """Bilinear samples of consecutive planes, added up, without checks; the compiler makes vectors of this loop."""
     total = _F32(0)

@@ -71,7 +71,8 @@ def main() -> None:
     report = Report(what, chest.grid, jobs, classes, missing, arguments.rounds, arguments.threads, arguments.quick)
     spared = not arguments.engines
     run = Run(chosen, classes, spared, report)
-    for report.rounds in run.rounds(arguments.rounds):
+    for done in run.rounds(arguments.rounds):
+        report.rounds = done
         write(report, arguments.out)  # a run that is broken off leaves what it measured
     run.made.clear()  # their copies of the volume
     if not arguments.jobs or "memory" in arguments.jobs:

@@ -159,3 +159,19 @@ def rms_difference(found: torch.Tensor | np.ndarray, expected: torch.Tensor | np
     found, expected = np.asarray(found, dtype=np.float64), np.asarray(expected, dtype=np.float64)
     assert found.shape == expected.shape
     return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
+
+
+def reference(volume, grid: Grid, views) -> list[torch.Tensor]:
+    """The pictures in float64, which torch computes."""
+    return project(np.asarray(volume, dtype=np.float64), grid, views)
+
+
+def assert_seen_where_not_finite(rng: np.random.Generator, value: float) -> None:
+    """Rays through voxels that are no numbers are none themselves, and the others are."""
+    grid = grid_of("oblique", (20, 23, 19))
+    volume = rng.random(grid.shape).astype(np.float32)
+    volume[9:11, 11:13, 9:11] = value
+    view = beams(grid, 1, 1, LEANS["leaning"], (15, 16))["cone"]
+    found, expected = project(volume, grid, [view])[0], reference(volume, grid, [view])[0]
+    assert not bool(torch.isfinite(expected).all())
+    assert torch.equal(torch.isfinite(found), torch.isfinite(expected))

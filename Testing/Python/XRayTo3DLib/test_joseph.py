@@ -2,8 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
-from beams import AXES, FLOAT32, LEANS, beams, difference, grid_of
+from beams import AXES, FLOAT32, LEANS, assert_seen_where_not_finite, beams, difference, grid_of, reference
 
 from XRayTo3DLib.projector import backproject, project
 
@@ -15,19 +14,9 @@ def kernel(monkeypatch):
     monkeypatch.delenv("XRAYTO3D_NUMBA", raising=False)
 
 
-def reference(volume, grid, views):
-    return project(np.asarray(volume, dtype=np.float64), grid, views)
-
-
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_what_is_not_finite_is_seen(rng, value):
-    grid = grid_of("oblique", (20, 23, 19))
-    volume = rng.random(grid.shape).astype(np.float32)
-    volume[9:11, 11:13, 9:11] = value
-    view = beams(grid, 1, 1, LEANS["leaning"], (15, 16))["cone"]
-    found, expected = project(volume, grid, [view])[0], reference(volume, grid, [view])[0]
-    assert not bool(torch.isfinite(expected).all())
-    assert torch.equal(torch.isfinite(found), torch.isfinite(expected))
+    assert_seen_where_not_finite(rng, value)
 
 
 def guarded(shape, fill):
