@@ -1,7 +1,7 @@
 """3D from one or two X-rays: geometry, DRRs, reconstruction, fusion, surfaces and figures. Never imports Slicer.
 
-The names below are the public API, with ``reconstruct`` in ``XRayTo3DLib.reconstruct``. They are loaded when first used, because
-some need torch, which Slicer installs later.
+The names below are the public API and the only promised import path. They are loaded when first used, because some need torch,
+which Slicer installs later.
 """
 
 from __future__ import annotations
@@ -13,23 +13,34 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "errors": ["InputError"],
-    "geometry": ["Grid", "Projection"],
-    "views": ["view_projection", "carm_direction", "parse_view"],
-    "images": ["MU_WATER", "Labelmap", "Volume", "read_volume", "resample", "to_attenuation", "to_hu", "write_volume"],
-    "radiographs": ["Radiograph", "read_radiograph", "write_radiograph"],
-    "projector": ["Preview", "backproject", "project"],
-    "drr": ["fit_projection", "render_drr"],
-    "inserts": ["Insert"],
-    "looks": ["to_display", "write_picture"],
-    "structures": ["StructureRadiograph", "project_structures", "read_labelmap"],
-    "transforms": ["read_transform"],
-    "rtimage": ["write_rtimage"],
-    "fusion": ["distribute", "fuse", "fuse_slabs", "reproject"],
-    "modelzoo": ["find_models", "load_model", "trust_model", "verify_model"],
-    "reconstruct": ["Reconstruction", "default_grid", "refine"],
-    "segmentation": ["segment_ct"],
-    "surfaces": ["Surface", "extract_surface", "extract_surfaces", "write_surface"],
-    "phantom": ["Phantom", "thorax_phantom"],
+    "geometry.grid": ["Grid"],
+    "geometry.projection": ["Projection"],
+    "geometry.views": ["view_projection", "carm_direction", "parse_view"],
+    "images.volume": ["MU_WATER", "Volume", "to_attenuation", "to_hu"],
+    "images.labelmap": ["Labelmap"],
+    "images.radiograph": ["Radiograph"],
+    "images.resampling": ["resample"],
+    "images.display": ["to_display"],
+    "io.volumes": ["read_volume", "write_volume"],
+    "io.radiographs": ["read_radiograph", "write_radiograph"],
+    "io.pictures": ["write_picture"],
+    "io.labelmaps": ["read_labelmap"],
+    "io.surfaces": ["write_surface"],
+    "io.transforms": ["read_transform"],
+    "io.rtimage": ["write_rtimage"],
+    "projection.projector": ["Preview", "backproject", "project"],
+    "simulation.drr": ["fit_projection", "render_drr"],
+    "simulation.inserts": ["Insert"],
+    "simulation.structures": ["StructureRadiograph", "project_structures"],
+    "simulation.phantom": ["Phantom", "thorax_phantom"],
+    "fusion.closed_form": ["distribute", "fuse_slabs"],
+    "fusion.iterative": ["fuse"],
+    "fusion.reprojection": ["reproject", "reprojection_error"],
+    "models.zoo": ["find_models", "load_model", "trust_model", "verify_model"],
+    "reconstruction.result": ["Reconstruction"],
+    "reconstruction.pipeline": ["default_grid", "reconstruct", "refine"],
+    "anatomy.segmentation": ["segment_ct"],
+    "anatomy.surfaces": ["Surface", "extract_surface", "extract_surfaces"],
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 

@@ -45,3 +45,9 @@ def user_folder(kind: str) -> Path:
 
     folders = platformdirs.PlatformDirs("XRayTo3D", appauthor=False)
     return {"cache": folders.user_cache_path, "config": folders.user_config_path}.get(kind, folders.user_data_path / kind)
+
+
+def resources_folder() -> Path:
+    """The folder with the bundled models, beside the library in a checkout or in Slicer, inside it in a wheel."""
+    beside = Path(__file__).resolve().parent.parent / "Resources"
+    return beside if (beside / "Models").is_dir() else Path(__file__).resolve().parent / "resources"

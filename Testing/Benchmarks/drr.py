@@ -30,9 +30,11 @@ from jobs import Job, Scene, all_jobs
 from table import Report, Timing
 from tqdm import tqdm
 
-from XRayTo3DLib.geometry import Grid
-from XRayTo3DLib.images import Volume, read_volume, resample, to_attenuation
-from XRayTo3DLib.sample_ct import sample_ct
+from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.images.resampling import resample
+from XRayTo3DLib.images.volume import Volume, to_attenuation
+from XRayTo3DLib.io.volumes import read_volume
+from XRayTo3DLib.simulation.sample import sample_ct
 
 #: Jobs whose memory is measured too.
 MEMORY_JOBS = ("cone256", "cone512", "poses32", "pose_gradient", "volume_gradient")

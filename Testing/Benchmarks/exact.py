@@ -16,7 +16,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from XRayTo3DLib.geometry import Grid, Projection
+from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.geometry.projection import Projection
 
 #: Pieces of rays held at once.
 _CHUNK_PIECES = 1_000_000

@@ -20,8 +20,9 @@ from engines.pose import moved
 from exact import box_integrals, index_rays, trilinear_integrals
 from scipy.spatial.transform import Rotation
 
-from XRayTo3DLib.geometry import Grid, Projection
-from XRayTo3DLib.views import view_projection
+from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.geometry.projection import Projection
+from XRayTo3DLib.geometry.views import view_projection
 
 DETECTOR_MM = 512.0
 SOURCE_TO_DETECTOR = 1020.0

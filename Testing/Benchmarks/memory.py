@@ -21,7 +21,7 @@ import numpy as np
 from engines import installed
 from jobs import Job, Scene, all_jobs
 
-from XRayTo3DLib.geometry import Grid
+from XRayTo3DLib.geometry.grid import Grid
 
 #: Side of the small volume that warms an engine up.
 _SMALL = 32

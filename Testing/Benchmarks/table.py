@@ -15,7 +15,7 @@ from typing import Any
 from jobs import Job
 
 from XRayTo3DLib import __version__
-from XRayTo3DLib.geometry import Grid
+from XRayTo3DLib.geometry.grid import Grid
 
 OURS = ("XRayTo3D", "XRayTo3D torch")
 _FULL = "Every engine: median and range, ratio, errors, and what was to be reached"

@@ -1,4 +1,5 @@
-"""How well wrong view names are told from right ones: the figures behind ``EXCHANGED`` in ``XRayTo3DLib/reconstruct.py``.
+"""How well wrong view names are told from right ones: the figures behind ``EXCHANGED`` in
+``XRayTo3DLib/reconstruction/pipeline.py``.
 
 For each CT the model's own re-projection error under the right names and under the wrong ones, as a ratio wrong over right:
 above 1 the right names fit better. A check that refuses below a share t is right where a correct view stays above t, and
@@ -16,10 +17,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from XRayTo3DLib.modelzoo import LoadedModel, load_model
-from XRayTo3DLib.radiographs import Radiograph
-from XRayTo3DLib.reconstruct import reconstruct
-from XRayTo3DLib.training.evaluate import Case, ct_files, radiographs_of, read_case
+from XRayTo3DLib.evaluation.evaluate import Case, ct_files, radiographs_of, read_case
+from XRayTo3DLib.images.radiograph import Radiograph
+from XRayTo3DLib.models.zoo import LoadedModel, load_model
+from XRayTo3DLib.reconstruction.pipeline import reconstruct
 
 
 def error(model: LoadedModel, radiographs: list[Radiograph], case: Case) -> float:

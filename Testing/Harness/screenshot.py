@@ -27,8 +27,8 @@ def main() -> None:
         from XRayTo3DSlicer import volume_nodes
 
         import XRayTo3D
-        from XRayTo3DLib.geometry import Grid
-        from XRayTo3DLib.phantom import thorax_phantom
+        from XRayTo3DLib.geometry.grid import Grid
+        from XRayTo3DLib.simulation.phantom import thorax_phantom
 
         ct = volume_nodes.volume_to_node(thorax_phantom().volume(Grid.centred((0, 0, 0), (92, 64, 78), 4.0)), "Thorax phantom")
         widget = XRayTo3D.XRayTo3DWidget()

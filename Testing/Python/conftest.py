@@ -13,8 +13,9 @@ for _folder in (ROOT, ROOT / "XRayTo3D"):
     if str(_folder) not in sys.path:
         sys.path.insert(0, str(_folder))
 
-from XRayTo3DLib.images import Volume, read_volume  # noqa: E402
-from XRayTo3DLib.phantom import Phantom, thorax_phantom  # noqa: E402
+from XRayTo3DLib.images.volume import Volume  # noqa: E402
+from XRayTo3DLib.io.volumes import read_volume  # noqa: E402
+from XRayTo3DLib.simulation.phantom import Phantom, thorax_phantom  # noqa: E402
 
 
 @pytest.fixture(scope="session")

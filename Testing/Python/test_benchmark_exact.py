@@ -16,8 +16,8 @@ from engines.ours import Torch
 from exact import box_integrals, index_rays, trilinear_integrals
 from jobs import Job, Scene, all_jobs, cone, turned
 
-from XRayTo3DLib.geometry import Grid
-from XRayTo3DLib.views import view_projection
+from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.geometry.views import view_projection
 
 
 def random_rays(rng: np.random.Generator, shape: tuple[int, int, int], count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Benchmarks"))
 from jobs import Scene, all_jobs
 from table import Report, Timing
 
-from XRayTo3DLib.geometry import Grid
+from XRayTo3DLib.geometry.grid import Grid
 
 
 @pytest.fixture

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import shutil
 import struct
 import subprocess
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -37,8 +37,9 @@ def _left_out(path: Path) -> bool:
 
 
 def cmake_variables(folder: str) -> dict[str, list[str]]:
-    """The ``set()`` commands of a CMakeLists.txt: a name to its words, with ``${...}`` put in."""
-    text = (ROOT / folder / "CMakeLists.txt").read_text(encoding="utf-8")
+    """The ``set()`` commands of a CMakeLists.txt and of the list beside it: a name to its words, with ``${...}`` put in."""
+    lists = "XRayTo3DLib/files.cmake" if folder == "." else f"{folder}/files.cmake"
+    text = "\n".join((ROOT / name).read_text(encoding="utf-8") for name in (f"{folder}/CMakeLists.txt", lists))
     text = "\n".join(re.sub(r'^((?:[^"#]|"[^"]*")*)#.*$', r"\1", line) for line in text.splitlines())
     variables: dict[str, list[str]] = {}
     for name, body in re.findall(r'\bset\s*\(\s*(\w+)((?:[^()"]|"[^"]*")*)\)', text):
@@ -59,29 +60,27 @@ def listed(folder: str) -> tuple[list[str], list[str]]:
     return scripts, resources
 
 
-def expected(folder: str) -> tuple[set[str], set[str]]:
-    files = [
-        name
-        for name in working_tree()
-        if any(name.startswith(f"{packaged}/") for packaged in PACKAGED[folder]) and not name.endswith("CMakeLists.txt")
-    ]
-    scripts = {name for name in files if name.endswith(".py")}
-    return scripts, set(files) - scripts
+def test_the_lists_of_files_are_those_of_the_tree() -> None:
+    spec = importlib.util.spec_from_file_location("list_files", ROOT / "Testing" / "list_files.py")
+    assert spec is not None and spec.loader is not None
+    maker = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(maker)
+    for name in maker.LISTS:
+        assert (ROOT / name).read_text(encoding="utf-8") == maker.listing(name), "run python Testing/list_files.py"
+    kept = set(working_tree())
+    assert {path for folder in PACKAGED for files in listed(folder) for path in files} <= kept, "a packaged file is ignored by git"
 
 
-@pytest.mark.parametrize("folder", PACKAGED)
-def test_every_file_is_in_cmake_exactly_once(folder: str) -> None:
-    for kind, found, wanted in zip(("SCRIPTS", "RESOURCES"), listed(folder), expected(folder), strict=True):
-        missing = sorted(wanted - set(found))
-        names = "\n".join(f"  {Path(name).relative_to(folder).as_posix()}" for name in missing)
-        assert not missing, f"add to the {kind} in {folder}/CMakeLists.txt:\n{names}"
-        assert [name for name, count in Counter(found).items() if count > 1] == []
-
-
-@pytest.mark.parametrize("folder", PACKAGED)
-def test_every_listed_file_exists_and_is_packaged(folder: str) -> None:
-    for found, wanted in zip(listed(folder), expected(folder), strict=True):
-        assert sorted(set(found) - wanted) == [], "listed in CMake but not there, or in the wrong list, or ignored by git"
+def test_the_wheel_names_every_package() -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    named = set(re.findall(r'"(XRayTo3D[\w.]+)"', text[text.index("packages = [") : text.index("]", text.index("packages = ["))]))
+    there = {
+        ".".join(path.parent.relative_to(top).parts)
+        for top in (ROOT, ROOT / "XRayTo3D")
+        for package in ("XRayTo3DLib", "XRayTo3DSlicer")
+        for path in (top / package).rglob("__init__.py")
+    }
+    assert there <= named
 
 
 #: What Slicer's build does, as far as these files go: it copies every listed file below one folder, under the path
@@ -153,7 +152,7 @@ def test_cmake_accepts_the_files_and_installs_the_packages_side_by_side(tmp_path
     assert {
         "Resources/UI/XRayTo3DInputs.ui",
         "Resources/Icons/XRayTo3D.png",
-        "XRayTo3DLib/model_card.schema.json",
+        "XRayTo3DLib/models/model_card.schema.json",
     } <= there
 
 

@@ -12,10 +12,10 @@ import pytest
 
 from XRayTo3DLib.cli import drr as command
 from XRayTo3DLib.cli import options
-from XRayTo3DLib.drr import LARGEST_SIDE, QUALITIES, render_drr
-from XRayTo3DLib.inserts import MATERIAL_WORDS
-from XRayTo3DLib.looks import LOOKS, PERCENTILES
-from XRayTo3DLib.structures import project_structures
+from XRayTo3DLib.images.display import LOOKS, PERCENTILES
+from XRayTo3DLib.simulation.drr import LARGEST_SIDE, QUALITIES, render_drr
+from XRayTo3DLib.simulation.inserts import MATERIAL_WORDS
+from XRayTo3DLib.simulation.structures import project_structures
 
 #: An option that may be repeated has the singular.
 _SINGULAR = {"inserts": "insert"}

@@ -22,14 +22,17 @@ from typing import TYPE_CHECKING, Any
 import slicer
 
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.geometry import ArrayLike, Grid, Projection
-from XRayTo3DLib.images import check_ct, resample
+from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.geometry.projection import Projection
+from XRayTo3DLib.geometry.vectors import ArrayLike
+from XRayTo3DLib.geometry.views import DEFAULT_SOURCE_TO_DETECTOR
+from XRayTo3DLib.images.resampling import resample
+from XRayTo3DLib.images.volume import check_ct
 from XRayTo3DLib.progress import Progress, part, silent
-from XRayTo3DLib.views import DEFAULT_SOURCE_TO_DETECTOR
 from XRayTo3DSlicer import model_nodes, provenance, radiograph_nodes, results, scene, segmentation_nodes, volume_nodes, xrays
 
 if TYPE_CHECKING:
-    from XRayTo3DLib.modelzoo import ModelFile
+    from XRayTo3DLib.models.zoo import ModelFile
 
 
 class Logic:
@@ -73,7 +76,7 @@ class Logic:
         What was simulated is said in the nodes' attribute Notes. The CT and the inserts stand where their linear parent
         transforms put them.
         """
-        from XRayTo3DLib.drr import render_drr
+        from XRayTo3DLib.simulation.drr import render_drr
 
         volume = _ct(ctNode)
         asked = xrays.poses(volume.grid, view, size, spacing, sourceToDetector, sourceToIsocentre, parallel, projection)
@@ -150,7 +153,7 @@ class Logic:
         ``isocentre``: LPS mm of the point that the beam is aimed at, which DICOM wants to know; by default the point on the
         central ray at 0.8 of the way to the detector.
         """
-        from XRayTo3DLib.radiographs import write_radiograph
+        from XRayTo3DLib.io.radiographs import write_radiograph
 
         write_radiograph(radiograph_nodes.radiograph_from_node(_given(node, "radiograph")), path, isocentre)
 
@@ -174,7 +177,7 @@ class Logic:
         - ``kind``: what the pixels are: line_integral, intensity, inverted (bone is dark), or auto;
         - ``isocentre``: LPS mm of the point that the beam is aimed at; the origin, where the file does not say either.
         """
-        from XRayTo3DLib.radiographs import read_radiograph
+        from XRayTo3DLib.io.radiographs import read_radiograph
 
         radiograph = read_radiograph(path, view, spacing, sourceToDetector, sourceToIsocentre, kind, isocentre, parallel)
         title = name or " ".join(filter(None, (Path(path).name.split(".")[0], radiograph.name)))
@@ -202,8 +205,8 @@ class Logic:
         - ``fuse``, ``beta``: correct the volume until it re-projects to the radiographs;
         - ``checkViews``: refuse views whose pictures contradict their names.
         """
-        from XRayTo3DLib.fusion import BETA
-        from XRayTo3DLib.reconstruct import reconstruct
+        from XRayTo3DLib.fusion.closed_form import BETA
+        from XRayTo3DLib.reconstruction.pipeline import reconstruct
 
         radiographs = [radiograph_nodes.radiograph_from_node(_given(node, "radiograph")) for node in radiographNodes]
         found = reconstruct(
@@ -223,7 +226,7 @@ class Logic:
 
     def segment(self, volumeNode: slicer.vtkMRMLScalarVolumeNode, name: str | None = None) -> slicer.vtkMRMLSegmentationNode:
         """Body, lungs and bone of a CT or a reconstruction, with closed surfaces, in the folder of that volume."""
-        from XRayTo3DLib.segmentation import segment_ct
+        from XRayTo3DLib.anatomy.segmentation import segment_ct
 
         labelmap = segment_ct(_ct(volumeNode))
         with scene.all_or_nothing():
@@ -235,7 +238,7 @@ class Logic:
 
     def extractSurfaces(self, segmentationNode: slicer.vtkMRMLSegmentationNode) -> list[slicer.vtkMRMLModelNode]:
         """One closed surface a segment as a model, its volume in mL as an attribute; empty segments are left out."""
-        from XRayTo3DLib.surfaces import extract_surfaces
+        from XRayTo3DLib.anatomy.surfaces import extract_surfaces
 
         surfaces = extract_surfaces(segmentation_nodes.segmentation_from_node(_given(segmentationNode, "segmentation")))
         if not surfaces:
@@ -256,8 +259,8 @@ class Logic:
         same with the peak 4095; ``hu_mae_body`` in HU where the CT is above -300 HU; for each of body (all inside the
         skin), lungs and bone ``dice``, ``hd95_mm``, ``volume_ml`` and ``volume_ml_ct``. What is not defined is NaN.
         """
-        from XRayTo3DLib import comparison, metrics
-        from XRayTo3DLib.segmentation import segment_ct
+        from XRayTo3DLib.anatomy.segmentation import segment_ct
+        from XRayTo3DLib.evaluation import comparison, metrics
 
         estimate, ct = _ct(reconstructionNode), _ct(ctNode)
         truth = resample(ct, estimate.grid, smooth=True)
@@ -296,7 +299,7 @@ class Logic:
 
     def models(self) -> list[ModelFile]:
         """The models in the search path, with their cards."""
-        from XRayTo3DLib.modelzoo import find_models
+        from XRayTo3DLib.models.zoo import find_models
 
         return find_models()
 

@@ -7,9 +7,9 @@ import json
 import slicer
 import vtk
 
-from XRayTo3DLib.geometry import Projection
-from XRayTo3DLib.radiographs import Radiograph
-from XRayTo3DLib.surfaces import Surface
+from XRayTo3DLib.anatomy.surfaces import Surface
+from XRayTo3DLib.geometry.projection import Projection
+from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DSlicer import display, mrml, provenance, shapes
 
 

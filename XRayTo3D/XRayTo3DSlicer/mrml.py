@@ -12,7 +12,7 @@ import vtk
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.geometry import Grid
+from XRayTo3DLib.geometry.grid import Grid
 from XRayTo3DSlicer import scene
 
 #: LPS to RAS and back: x and y change their signs.

@@ -10,8 +10,8 @@ from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.geometry import SAME_VIEW_DEGREES
-from XRayTo3DLib.views import DEFAULT_SOURCE_TO_DETECTOR, DEFAULT_SOURCE_TO_ISOCENTRE, view_projection
+from XRayTo3DLib.geometry.projection import SAME_VIEW_DEGREES
+from XRayTo3DLib.geometry.views import DEFAULT_SOURCE_TO_DETECTOR, DEFAULT_SOURCE_TO_ISOCENTRE, view_projection
 
 
 class View(enum.Enum):

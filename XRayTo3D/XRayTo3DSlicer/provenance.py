@@ -8,7 +8,7 @@ import slicer
 
 import XRayTo3DLib
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.geometry import Projection
+from XRayTo3DLib.geometry.projection import Projection
 
 #: Every attribute of this extension begins so.
 PREFIX = "XRayTo3D."

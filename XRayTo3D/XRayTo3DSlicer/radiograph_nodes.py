@@ -8,8 +8,8 @@ import numpy as np
 import slicer
 
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.geometry import Projection
-from XRayTo3DLib.radiographs import Radiograph
+from XRayTo3DLib.geometry.projection import Projection
+from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DSlicer import display, mrml, provenance
 
 #: A radiograph is a volume with one slice of this thickness in mm, in the plane of its detector.

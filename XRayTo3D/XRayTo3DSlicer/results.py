@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import slicer
 
-from XRayTo3DLib.radiographs import Radiograph
+from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DSlicer import provenance, radiograph_nodes, scene, volume_nodes
 
 if TYPE_CHECKING:
-    from XRayTo3DLib.reconstruct import Reconstruction
+    from XRayTo3DLib.reconstruction.result import Reconstruction
 
 VolumeNode: TypeAlias = slicer.vtkMRMLScalarVolumeNode
 

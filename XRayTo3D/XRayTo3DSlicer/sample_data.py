@@ -29,7 +29,7 @@ def register(icon: str) -> None:
 
 def load(progress: Progress = silent) -> Any:
     """The sample CT as a volume node: the real chest CT, or without a network the phantom, as its description says."""
-    from XRayTo3DLib.sample_ct import sample_ct
+    from XRayTo3DLib.simulation.sample import sample_ct
     from XRayTo3DSlicer import dependencies, scene, volume_nodes
 
     dependencies.ensure()
@@ -43,7 +43,7 @@ def load(progress: Progress = silent) -> Any:
 
 def delete() -> str:
     """Delete the downloaded file; a sentence that says what was done."""
-    from XRayTo3DLib.sample_ct import delete_sample, sample_path
+    from XRayTo3DLib.simulation.sample import delete_sample, sample_path
 
     place = sample_path()
     if delete_sample():

@@ -9,7 +9,7 @@ import slicer
 import vtk
 
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.images import Labelmap
+from XRayTo3DLib.images.labelmap import Labelmap
 from XRayTo3DSlicer import display, mrml, provenance, scene
 
 #: Smoothing of closed surfaces. Slicer's own 0.5 makes what is two voxels thick vanish, as ribs on 4 mm voxels are.

@@ -6,8 +6,8 @@ import numpy as np
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk
 
-from XRayTo3DLib.geometry import Projection
-from XRayTo3DLib.radiographs import Radiograph
+from XRayTo3DLib.geometry.projection import Projection
+from XRayTo3DLib.images.radiograph import Radiograph
 
 #: A picture in 3D has at most this many points a side; the radiograph itself keeps all its pixels.
 PICTURE_SIDE = 256

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import slicer
 
-from XRayTo3DLib.geometry import Grid
-from XRayTo3DLib.images import MU_WATER, Volume, to_hu
+from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.images.volume import MU_WATER, Volume, to_hu
 from XRayTo3DSlicer import display, mrml, provenance
 
 

@@ -10,15 +10,17 @@ import numpy as np
 import slicer
 
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.geometry import Grid, Projection, detector_size
-from XRayTo3DLib.images import Labelmap, Volume
+from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.geometry.projection import Projection, detector_size
+from XRayTo3DLib.geometry.views import view_projection
+from XRayTo3DLib.images.labelmap import Labelmap
+from XRayTo3DLib.images.radiograph import Radiograph
+from XRayTo3DLib.images.volume import Volume
 from XRayTo3DLib.progress import Progress, part
-from XRayTo3DLib.radiographs import Radiograph
-from XRayTo3DLib.views import view_projection
 from XRayTo3DSlicer import model_nodes, segmentation_nodes
 
 if TYPE_CHECKING:
-    from XRayTo3DLib.inserts import Insert
+    from XRayTo3DLib.simulation.inserts import Insert
 
 #: Pixel size of a DRR in mm when none is asked for.
 DEFAULT_PIXEL = 2.0
@@ -48,7 +50,7 @@ def poses(
     A ``projection`` is a :class:`Projection` or a 3x4 matrix from LPS mm to (column, row). Raises :class:`InputError` for
     views and projections that do not fit each other, and for a geometry that cannot be.
     """
-    from XRayTo3DLib.drr import fit_projection
+    from XRayTo3DLib.simulation.drr import fit_projection
 
     size = None if size is None else detector_size(size)
     if spacing is not None and not 0 < spacing < float("inf"):
@@ -99,7 +101,7 @@ def insertsOf(pairs: Iterable[tuple[Any, str | float]]) -> tuple[list[Insert], l
 
     All segments of a segmentation count. The nodes' parent transforms are followed.
     """
-    from XRayTo3DLib.inserts import Insert, parse_material
+    from XRayTo3DLib.simulation.inserts import Insert, parse_material
 
     found, sources = [], []
     for pair in pairs:
@@ -125,7 +127,7 @@ def structureRadiographs(
     labelmaps: Sequence[Labelmap], asked: Poses, volume: Volume | None, progress: Progress
 ) -> list[list[tuple[str, str, Radiograph]]]:
     """For each view, each structure with its name, the unit of its pixels ("mm" or "1") and its X-ray."""
-    from XRayTo3DLib.structures import project_structures
+    from XRayTo3DLib.simulation.structures import project_structures
 
     found: list[list[tuple[str, str, Radiograph]]] = [[] for _ in asked.projections]
     for number, labelmap in enumerate(labelmaps):

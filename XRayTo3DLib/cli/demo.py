@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from XRayTo3DLib.cli.options import count, positive
 
 if TYPE_CHECKING:
-    from XRayTo3DLib.cli.work import Answer
-    from XRayTo3DLib.geometry import Grid
-    from XRayTo3DLib.images import Volume
+    from XRayTo3DLib.geometry.grid import Grid
+    from XRayTo3DLib.images.radiograph import Radiograph
+    from XRayTo3DLib.images.volume import Volume
     from XRayTo3DLib.progress import Progress
-    from XRayTo3DLib.radiographs import Radiograph
+    from XRayTo3DLib.report.work import Answer
 
 #: A chest stand: source to detector, and source to the middle of the chest, in mm.
 SOURCE_TO_DETECTOR, SOURCE_TO_ISOCENTRE = 1800.0, 1500.0
@@ -73,21 +73,21 @@ def run(args: argparse.Namespace) -> None:
     """Everything in turn; nothing is written unless all of it succeeds."""
     from XRayTo3DLib.cli.demo_scene import check_scene_packages, write_scene
     from XRayTo3DLib.cli.outputs import keep_inputs, staged, write_json
-    from XRayTo3DLib.cli.report import check_report_packages
+    from XRayTo3DLib.report.page import check_report_packages
 
     check_scene_packages()
     check_report_packages()
     started = time.monotonic()
     from XRayTo3DLib.cli.bar import bar
-    from XRayTo3DLib.cli.demo_report import write_demo_report
     from XRayTo3DLib.cli.drr import aimed
     from XRayTo3DLib.cli.threads import use_threads
-    from XRayTo3DLib.cli.work import answer_files, peak_memory_gb, solve, write_answer
-    from XRayTo3DLib.drr import render_drr
-    from XRayTo3DLib.images import write_volume
-    from XRayTo3DLib.looks import write_picture
-    from XRayTo3DLib.modelzoo import load_model
-    from XRayTo3DLib.radiographs import write_radiograph
+    from XRayTo3DLib.io.pictures import write_picture
+    from XRayTo3DLib.io.radiographs import write_radiograph
+    from XRayTo3DLib.io.volumes import write_volume
+    from XRayTo3DLib.models.zoo import load_model
+    from XRayTo3DLib.report.demo import write_demo_report
+    from XRayTo3DLib.report.work import answer_files, peak_memory_gb, solve, write_answer
+    from XRayTo3DLib.simulation.drr import render_drr
 
     use_threads(args.threads)
     if args.ct is not None:
@@ -137,8 +137,8 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _ct(args: argparse.Namespace, progress: Progress) -> tuple[Volume, str]:
-    from XRayTo3DLib.images import read_volume
-    from XRayTo3DLib.sample_ct import sample_ct
+    from XRayTo3DLib.io.volumes import read_volume
+    from XRayTo3DLib.simulation.sample import sample_ct
 
     if args.ct is None:
         return sample_ct(progress, args.offline)
@@ -150,7 +150,7 @@ def covering_grid(ct: Volume, size: int) -> Grid:
     """A cube of ``size``^3 voxels around what is denser than air in the CT, its spacing within the model's range."""
     import numpy as np
 
-    from XRayTo3DLib.geometry import Grid
+    from XRayTo3DLib.geometry.grid import Grid
 
     matter = ct.array > _MATTER_HU
     ends = [np.flatnonzero(matter.any(axis=tuple(a for a in range(3) if a != axis)))[[0, -1]] for axis in (2, 1, 0)]
@@ -166,8 +166,8 @@ def covering_grid(ct: Volume, size: int) -> Grid:
 
 def measure(ct: Volume, answers: dict[str, Answer], progress: Progress) -> tuple[dict[str, dict[str, Any]], dict[str, Volume]]:
     """Figures of each answer and of the mean volume, and the volumes ``ct`` and ``mean`` on the answers' grid (HU)."""
-    from XRayTo3DLib.comparison import compare, mean_beside, truth_on
-    from XRayTo3DLib.segmentation import segment_ct
+    from XRayTo3DLib.anatomy.segmentation import segment_ct
+    from XRayTo3DLib.evaluation.comparison import compare, mean_beside, truth_on
 
     progress(0.0, "the CT on the grid")
     answer = next(iter(answers.values()))
@@ -193,8 +193,8 @@ def _results(
     figures: dict[str, dict[str, Any]],
     started: float,
 ) -> dict[str, Any]:
-    from XRayTo3DLib.cli.work import beam_in_words, describe, peak_memory_gb
-    from XRayTo3DLib.comparison import RANGE
+    from XRayTo3DLib.evaluation.comparison import RANGE
+    from XRayTo3DLib.report.work import beam_in_words, describe, peak_memory_gb
 
     found = answers["AP_LAT"].found
     return {
@@ -210,7 +210,7 @@ def _results(
 
 
 def _summary(results: dict[str, Any], folder: Path) -> str:
-    from XRayTo3DLib.cli.report import form
+    from XRayTo3DLib.report.page import form
 
     names = {"mean": "mean of the training CTs", "AP": "from AP alone", "AP_LAT": "from AP and lateral"}
     lines = ["", results["source"], "", f"{'':<26}{'PSNR':>9}{'SSIM':>8}{'HU error':>10}{'re-projection error':>21}"]

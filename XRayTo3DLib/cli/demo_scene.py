@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from XRayTo3DLib.cli.work import Answer
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.images import Volume
+from XRayTo3DLib.images.radiograph import Radiograph
+from XRayTo3DLib.images.volume import Volume
 from XRayTo3DLib.progress import Progress, silent
-from XRayTo3DLib.radiographs import Radiograph
+from XRayTo3DLib.report.work import Answer
 
 
 def check_scene_packages() -> None:

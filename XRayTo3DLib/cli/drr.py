@@ -10,16 +10,18 @@ import numpy as np
 
 from XRayTo3DLib.cli.options import FORMATS, at_least_zero, count, detector_size, finite, positive, read_matrix, whole
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.geometry import LARGEST_SIDE
+from XRayTo3DLib.geometry.projection import LARGEST_SIDE
+from XRayTo3DLib.geometry.views import DEFAULT_SOURCE_TO_DETECTOR, VIEW_WORDS, view_projection
 from XRayTo3DLib.progress import part
-from XRayTo3DLib.views import DEFAULT_SOURCE_TO_DETECTOR, VIEW_WORDS, view_projection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from XRayTo3DLib.geometry import ArrayLike, Grid, Projection
-    from XRayTo3DLib.radiographs import Radiograph
-    from XRayTo3DLib.structures import StructureRadiograph
+    from XRayTo3DLib.geometry.grid import Grid
+    from XRayTo3DLib.geometry.projection import Projection
+    from XRayTo3DLib.geometry.vectors import ArrayLike
+    from XRayTo3DLib.images.radiograph import Radiograph
+    from XRayTo3DLib.simulation.structures import StructureRadiograph
 
 #: Those of XRayTo3DLib.looks, with DICOM's words for the first two.
 LOOKS = ("film", "inverted", "opacity", "clinical", "monochrome2", "monochrome1")
@@ -210,11 +212,11 @@ def run(args: argparse.Namespace) -> None:
     from XRayTo3DLib.cli.insert_files import read_insert, split_insert
     from XRayTo3DLib.cli.outputs import keep_inputs, staged
     from XRayTo3DLib.cli.threads import use_threads
-    from XRayTo3DLib.drr import moved_grid, render_drr
-    from XRayTo3DLib.images import read_volume
-    from XRayTo3DLib.looks import PERCENTILES
-    from XRayTo3DLib.structures import read_labelmap
-    from XRayTo3DLib.transforms import read_transform
+    from XRayTo3DLib.images.display import PERCENTILES
+    from XRayTo3DLib.io.labelmaps import read_labelmap
+    from XRayTo3DLib.io.transforms import read_transform
+    from XRayTo3DLib.io.volumes import read_volume
+    from XRayTo3DLib.simulation.drr import moved_grid, render_drr
 
     use_threads(args.threads)
     views = [*args.view, *(path.stem for path in args.matrix)]
@@ -240,7 +242,7 @@ def run(args: argparse.Namespace) -> None:
         attenuation: list[StructureRadiograph] = []
         lengths: list[StructureRadiograph] = []
         if labels is not None:
-            from XRayTo3DLib.structures import project_structures
+            from XRayTo3DLib.simulation.structures import project_structures
 
             with bar("structures") as progress:
                 attenuation = project_structures(labels, projections, views, volume, transform, part(progress, 0, 0.5))
@@ -256,9 +258,9 @@ def run(args: argparse.Namespace) -> None:
 
 def _check(args: argparse.Namespace) -> None:
     """What can be said of the options before anything is read."""
-    from XRayTo3DLib.beam import tube_beam
     from XRayTo3DLib.cli.drr_files import file_stem
-    from XRayTo3DLib.detector import check_exposure
+    from XRayTo3DLib.simulation.beam import tube_beam
+    from XRayTo3DLib.simulation.detector import check_exposure
 
     if not args.view and not args.matrix:
         raise InputError("No view was asked for: give --view AP, for example, or --matrix FILE.")
@@ -275,7 +277,7 @@ def _check(args: argparse.Namespace) -> None:
     if args.kilovolts is not None:
         tube_beam(args.kilovolts)
     if args.percentiles is not None:
-        from XRayTo3DLib.looks import clinical_window
+        from XRayTo3DLib.images.display import clinical_window
 
         if args.look != "clinical":
             raise InputError(f"--percentiles has no meaning for the look {args.look}: drop it, or give --look clinical.")
@@ -288,7 +290,7 @@ def _distance(args: argparse.Namespace) -> float | None:
 
 def _projections(args: argparse.Namespace, matrices: dict[Path, np.ndarray], grid: Grid, isocentre: np.ndarray) -> list[Projection]:
     """The views, then the matrices; ``grid`` is the CT's, where the transform puts it."""
-    from XRayTo3DLib.geometry import Projection
+    from XRayTo3DLib.geometry.projection import Projection
 
     found = [aimed(view, grid, isocentre, args.size, args.pixel or 1.0, _distance(args), args.sid) for view in args.view]
     spacing = None if args.pixel is None else (args.pixel, args.pixel)
@@ -334,7 +336,7 @@ def _notes(radiographs: Sequence[Radiograph], structures: Sequence[str]) -> Iter
     for note, names in owners.items():
         yield f"note: {note}" if len(names) == len(radiographs) else f"note: {', '.join(names)}: {note}"
     if structures:
-        from XRayTo3DLib.cli.outlines import colour_names
+        from XRayTo3DLib.report.outlines import colour_names
 
         colours = ", ".join(f"{name} {colour}" for name, colour in colour_names(structures).items())
         yield f"note: Colours of the outlines: {colours}."

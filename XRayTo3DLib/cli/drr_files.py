@@ -10,14 +10,16 @@ import numpy as np
 import SimpleITK as sitk
 
 from XRayTo3DLib.cli.options import FORMATS
-from XRayTo3DLib.cli.outlines import draw_outlines
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.files import writing
-from XRayTo3DLib.geometry import ArrayLike
-from XRayTo3DLib.looks import to_display, write_picture
-from XRayTo3DLib.radiographs import Radiograph, write_radiograph
-from XRayTo3DLib.rtimage import write_rtimage
-from XRayTo3DLib.structures import StructureRadiograph
+from XRayTo3DLib.geometry.vectors import ArrayLike
+from XRayTo3DLib.images.display import to_display
+from XRayTo3DLib.images.radiograph import Radiograph
+from XRayTo3DLib.io.pictures import write_picture
+from XRayTo3DLib.io.radiographs import write_radiograph
+from XRayTo3DLib.io.rtimage import write_rtimage
+from XRayTo3DLib.report.outlines import draw_outlines
+from XRayTo3DLib.simulation.structures import StructureRadiograph
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Destination:
 
 @dataclass(frozen=True)
 class Looks:
-    """The picture for the eye: a look of :mod:`XRayTo3DLib.looks`, or "none", and the percentiles of the clinical one."""
+    """The picture for the eye: a look of :mod:`XRayTo3DLib.io.pictures`, or "none", and the percentiles of the clinical one."""
 
     name: str
     percentiles: tuple[float, float]

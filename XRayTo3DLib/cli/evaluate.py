@@ -55,8 +55,8 @@ def run(args: argparse.Namespace) -> None:
     from XRayTo3DLib.cli.bar import bar
     from XRayTo3DLib.cli.outputs import staged
     from XRayTo3DLib.cli.threads import use_threads
-    from XRayTo3DLib.fusion import BETA
-    from XRayTo3DLib.training.evaluate import evaluate, write_results
+    from XRayTo3DLib.evaluation.evaluate import evaluate, write_results
+    from XRayTo3DLib.fusion.closed_form import BETA
 
     use_threads(args.threads)
     with staged(args.out) as folder:

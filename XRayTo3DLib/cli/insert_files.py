@@ -15,7 +15,7 @@ from XRayTo3DLib.errors import InputError
 if TYPE_CHECKING:
     from vtkmodules.vtkCommonDataModel import vtkPolyData
 
-    from XRayTo3DLib.inserts import Insert
+    from XRayTo3DLib.simulation.inserts import Insert
 
 SURFACES = (".stl", ".ply", ".obj", ".vtp")
 #: Slicer and this library write the frame of the points into the files as text; it stands near the beginning.
@@ -28,7 +28,7 @@ def split_insert(text: str) -> tuple[Path, str, str]:
 
     A file whose name has a colon in it goes before a label.
     """
-    from XRayTo3DLib.inserts import parse_material
+    from XRayTo3DLib.simulation.inserts import parse_material
 
     file, _, material = text.rpartition("=")
     if not file or not material:
@@ -47,8 +47,8 @@ def split_insert(text: str) -> tuple[Path, str, str]:
 
 def read_insert(path: Path, label: str, material: str) -> Insert:
     """The insert of :func:`split_insert`, in LPS mm; :class:`InputError` for a file that holds no shape."""
-    from XRayTo3DLib.inserts import Insert
-    from XRayTo3DLib.structures import read_labelmap
+    from XRayTo3DLib.io.labelmaps import read_labelmap
+    from XRayTo3DLib.simulation.inserts import Insert
 
     if path.suffix.lower() in SURFACES:
         if label:

@@ -59,7 +59,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _list(args: argparse.Namespace) -> None:
-    from XRayTo3DLib.modelzoo import find_models, is_trusted, model_folders
+    from XRayTo3DLib.models.zoo import find_models, is_trusted, model_folders
 
     models = find_models(args.folder)
     for model in models:
@@ -81,7 +81,7 @@ def _list(args: argparse.Namespace) -> None:
 
 
 def _show(args: argparse.Namespace) -> None:
-    from XRayTo3DLib.modelzoo import find_model, is_trusted
+    from XRayTo3DLib.models.zoo import find_model, is_trusted
 
     model = find_model(args.model, args.folder)
     card = model.card
@@ -118,7 +118,7 @@ def _metric(row: dict) -> str:
 
 def _verify(args: argparse.Namespace) -> None:
     from XRayTo3DLib.errors import InputError
-    from XRayTo3DLib.modelzoo import find_model, find_models, is_trusted, load_model, verify_model
+    from XRayTo3DLib.models.zoo import find_model, find_models, is_trusted, load_model, verify_model
 
     models = [find_model(name, args.folder) for name in args.model] or find_models(args.folder)
     if not models:
@@ -133,7 +133,7 @@ def _verify(args: argparse.Namespace) -> None:
 
 
 def _trust(args: argparse.Namespace) -> None:
-    from XRayTo3DLib.modelzoo import find_model, is_trusted, trust_model
+    from XRayTo3DLib.models.zoo import find_model, is_trusted, trust_model
 
     model = find_model(args.model, args.folder)
     if is_trusted(model):

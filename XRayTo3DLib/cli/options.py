@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.geometry import LARGEST_SIDE
+from XRayTo3DLib.geometry.projection import LARGEST_SIDE
 
 #: Said at the end of every option that may be given for one view.
 EACH = "give VALUE for all views, or VIEW=VALUE for one; may be repeated"

@@ -33,7 +33,7 @@ def _files_of(path: Path, target: Path) -> list[Path]:
         return [path]
     if not target.is_file() or not _same(target.parent, path):
         return []
-    from XRayTo3DLib.dicom_series import series_files
+    from XRayTo3DLib.io.dicom_series import series_files
 
     return [Path(name) for name in series_files(path)]
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from XRayTo3DLib.cli.options import EACH, at_least_zero, count, per_view, positive
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.views import DEFAULT_SOURCE_TO_DETECTOR, VIEW_WORDS
+from XRayTo3DLib.geometry.views import DEFAULT_SOURCE_TO_DETECTOR, VIEW_WORDS
 
 if TYPE_CHECKING:
-    from XRayTo3DLib.cli.work import Answer
-    from XRayTo3DLib.geometry import Grid
-    from XRayTo3DLib.images import Volume
-    from XRayTo3DLib.radiographs import Radiograph
+    from XRayTo3DLib.geometry.grid import Grid
+    from XRayTo3DLib.images.radiograph import Radiograph
+    from XRayTo3DLib.images.volume import Volume
+    from XRayTo3DLib.report.work import Answer
 
 #: What pixel values can be, as XRayTo3DLib.radiographs reads them.
 _KINDS = ("auto", "line_integral", "intensity", "inverted")
@@ -114,7 +114,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> None:
     """Read everything, reconstruct, and write all files or none."""
-    from XRayTo3DLib.cli.report import check_report_packages
+    from XRayTo3DLib.report.page import check_report_packages
 
     check_report_packages()
     if args.parallel and args.sdd:
@@ -124,13 +124,13 @@ def run(args: argparse.Namespace) -> None:
     files = named_files(args.view)
     from XRayTo3DLib.cli.bar import bar
     from XRayTo3DLib.cli.outputs import keep_inputs, staged, write_json
-    from XRayTo3DLib.cli.reconstruct_report import write_reconstruct_report
     from XRayTo3DLib.cli.threads import use_threads
-    from XRayTo3DLib.cli.work import answer_files, solve, write_answer
-    from XRayTo3DLib.fusion import BETA
-    from XRayTo3DLib.images import read_volume
-    from XRayTo3DLib.modelzoo import load_model
-    from XRayTo3DLib.reconstruct import check_distinct
+    from XRayTo3DLib.fusion.closed_form import BETA
+    from XRayTo3DLib.io.volumes import read_volume
+    from XRayTo3DLib.models.zoo import load_model
+    from XRayTo3DLib.reconstruction.pipeline import check_distinct
+    from XRayTo3DLib.report.reconstruction import write_reconstruct_report
+    from XRayTo3DLib.report.work import answer_files, solve, write_answer
 
     use_threads(args.threads)
     inputs = [*(path for _, path in files.values()), *filter(None, [args.truth])]
@@ -168,7 +168,7 @@ def named_files(views: list[str]) -> dict[str, tuple[str | None, Path]]:
 
 
 def _read(files: dict[str, tuple[str | None, Path]], args: argparse.Namespace) -> list[Radiograph]:
-    from XRayTo3DLib.radiographs import read_radiograph
+    from XRayTo3DLib.io.radiographs import read_radiograph
 
     names = list(files)
     spacing = per_view(args.spacing, names, "--spacing", positive)
@@ -193,8 +193,8 @@ def _read(files: dict[str, tuple[str | None, Path]], args: argparse.Namespace) -
 
 def _grid(radiographs: list[Radiograph], args: argparse.Namespace) -> Grid:
     """The grid that Python's ``reconstruct`` takes by default, but for what was asked for."""
-    from XRayTo3DLib.geometry import Grid
-    from XRayTo3DLib.reconstruct import DEFAULT_SIZE, covering_spacing, default_grid
+    from XRayTo3DLib.geometry.grid import Grid
+    from XRayTo3DLib.reconstruction.pipeline import DEFAULT_SIZE, covering_spacing, default_grid
 
     size = args.grid_size or DEFAULT_SIZE
     grid = default_grid([r.projection for r in radiographs], size, args.grid_spacing or covering_spacing(radiographs))
@@ -203,9 +203,9 @@ def _grid(radiographs: list[Radiograph], args: argparse.Namespace) -> Grid:
 
 def _results(radiographs: list[Radiograph], answer: Answer, ct: Volume | None) -> tuple[dict[str, Any], Volume | None]:
     """What ``metrics.json`` holds, and the CT on the reconstruction's grid."""
-    from XRayTo3DLib.cli.work import beam_in_words, describe, peak_memory_gb
-    from XRayTo3DLib.comparison import RANGE, compare, mean_beside, truth_on
-    from XRayTo3DLib.segmentation import segment_ct
+    from XRayTo3DLib.anatomy.segmentation import segment_ct
+    from XRayTo3DLib.evaluation.comparison import RANGE, compare, mean_beside, truth_on
+    from XRayTo3DLib.report.work import beam_in_words, describe, peak_memory_gb
 
     found = answer.found
     results: dict[str, Any] = {
@@ -230,7 +230,7 @@ def _results(radiographs: list[Radiograph], answer: Answer, ct: Volume | None) -
 
 
 def _summary(results: dict[str, Any], folder: Path) -> str:
-    from XRayTo3DLib.cli.report import form
+    from XRayTo3DLib.report.page import form
 
     found = results["reconstruction"]
     lines = [f"note: {note}" for note in found["notes"]]

@@ -16,12 +16,14 @@ import numpy as np
 import torch
 import torch.nn.functional as functional
 
-from XRayTo3DLib import virtual_detector
-from XRayTo3DLib.geometry import Grid
-from XRayTo3DLib.images import MU_WATER, read_volume, resample, to_attenuation
-from XRayTo3DLib.projector import project
-from XRayTo3DLib.protocol import body_centre
-from XRayTo3DLib.views import carm_direction, view_projection
+from XRayTo3DLib.evaluation.protocol import body_centre
+from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.geometry.views import carm_direction, view_projection
+from XRayTo3DLib.images.resampling import resample
+from XRayTo3DLib.images.volume import MU_WATER, to_attenuation
+from XRayTo3DLib.io.volumes import read_volume
+from XRayTo3DLib.projection.projector import project
+from XRayTo3DLib.reconstruction import virtual_detector
 
 
 @dataclass(frozen=True)

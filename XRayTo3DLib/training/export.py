@@ -17,7 +17,7 @@ import torch
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.files import writing
-from XRayTo3DLib.modelzoo import CHECKSUMS, describe_model, save_model
+from XRayTo3DLib.models.zoo import CHECKSUMS, describe_model, save_model
 from XRayTo3DLib.training.fit import build
 from XRayTo3DLib.training.recipes import load_recipe
 

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from XRayTo3DLib.geometry import Grid
-from XRayTo3DLib.images import Volume, read_volume, resample, write_volume
-from XRayTo3DLib.protocol import body_centre
-from XRayTo3DLib.training.evaluate import ct_files
+from XRayTo3DLib.evaluation.evaluate import ct_files
+from XRayTo3DLib.evaluation.protocol import body_centre
+from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.images.resampling import resample
+from XRayTo3DLib.images.volume import Volume
+from XRayTo3DLib.io.volumes import read_volume, write_volume
 
 _SIZE = (112, 80, 96)
 _SPACING = 4.0

@@ -11,7 +11,8 @@ from diffdrr import renderers
 
 from engines import version_of
 from engines.torch_engine import TorchEngine
-from XRayTo3DLib.geometry import Grid, Projection
+from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.geometry.projection import Projection
 
 POINTS = 500
 #: Rays rendered at once; the package's own option for this is called ``patch_size``.

@@ -8,7 +8,8 @@ from flashdrr.rendering import VolumeRaycaster
 
 from engines import version_of
 from engines.torch_engine import TorchEngine, camera
-from XRayTo3DLib.geometry import Grid, Projection
+from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.geometry.projection import Projection
 
 SAMPLES = 500
 #: It integrates in cm.

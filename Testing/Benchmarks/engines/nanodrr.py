@@ -9,7 +9,8 @@ from nanodrr.drr import render
 
 from engines import version_of
 from engines.torch_engine import TorchEngine, camera
-from XRayTo3DLib.geometry import Grid, Projection
+from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.geometry.projection import Projection
 
 SAMPLES = 500
 

@@ -9,8 +9,9 @@ import torch
 
 from engines import version_of
 from engines.torch_engine import TorchEngine
-from XRayTo3DLib.geometry import Grid, Projection
-from XRayTo3DLib.projector import Preview, project
+from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.geometry.projection import Projection
+from XRayTo3DLib.projection.projector import Preview, project
 
 
 class Torch(TorchEngine):

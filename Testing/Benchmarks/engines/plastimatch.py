@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from XRayTo3DLib.geometry import Grid, Projection
-from XRayTo3DLib.images import to_sitk
+from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.geometry.projection import Projection
+from XRayTo3DLib.images.itk_images import to_sitk
 
 _COMMAND = shutil.which("plastimatch")
 if _COMMAND is None:

@@ -10,7 +10,8 @@ import numpy as np
 from itk import RTK as rtk  # noqa: N811
 
 from engines import version_of
-from XRayTo3DLib.geometry import Grid, Projection
+from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.geometry.projection import Projection
 
 _IMAGE = itk.Image[itk.F, 3]
 

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from engines import version_of
-from XRayTo3DLib.geometry import Grid, Projection
+from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.geometry.projection import Projection
 
 
 class TorchSum:

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from engines.pose import moved
-from XRayTo3DLib.geometry import Grid, Projection
+from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.geometry.projection import Projection
 
 
 class TorchEngine(ABC):

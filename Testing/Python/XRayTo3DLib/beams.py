@@ -10,9 +10,10 @@ import pytest
 import torch
 from scipy.ndimage import map_coordinates
 
-from XRayTo3DLib.geometry import Grid, Projection
-from XRayTo3DLib.projector import project
-from XRayTo3DLib.views import view_projection
+from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.geometry.projection import Projection
+from XRayTo3DLib.geometry.views import view_projection
+from XRayTo3DLib.projection.projector import project
 
 BACK_ENDS = ("numba", "torch")
 #: What a fast result may differ from the float64 reference, as a part of its largest value.

@@ -7,7 +7,7 @@ import pytest
 from barrel import CARD, Barrel
 from beams import BACK_ENDS, use
 
-from XRayTo3DLib.modelzoo import LoadedModel, load_model, save_model
+from XRayTo3DLib.models.zoo import LoadedModel, load_model, save_model
 
 
 @pytest.fixture(scope="session")

@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from XRayTo3DLib import images
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.files import writing
-from XRayTo3DLib.geometry import Grid
-from XRayTo3DLib.images import Volume, write_volume
+from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.images.volume import Volume
+from XRayTo3DLib.io import volumes as images
+from XRayTo3DLib.io.volumes import write_volume
 
 
 def names(folder: Path) -> list[str]:

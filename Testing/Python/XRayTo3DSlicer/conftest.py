@@ -20,11 +20,13 @@ from scene_parts import turned  # noqa: E402
 from XRayTo3DSlicer import headless, volume_nodes  # noqa: E402
 from XRayTo3DSlicer.logic import Logic  # noqa: E402
 
-from XRayTo3DLib.geometry import Grid, Projection  # noqa: E402
-from XRayTo3DLib.images import Labelmap, Volume  # noqa: E402
-from XRayTo3DLib.phantom import thorax_phantom  # noqa: E402
-from XRayTo3DLib.radiographs import Radiograph  # noqa: E402
-from XRayTo3DLib.views import view_projection  # noqa: E402
+from XRayTo3DLib.geometry.grid import Grid  # noqa: E402
+from XRayTo3DLib.geometry.projection import Projection  # noqa: E402
+from XRayTo3DLib.geometry.views import view_projection  # noqa: E402
+from XRayTo3DLib.images.labelmap import Labelmap  # noqa: E402
+from XRayTo3DLib.images.radiograph import Radiograph  # noqa: E402
+from XRayTo3DLib.images.volume import Volume  # noqa: E402
+from XRayTo3DLib.simulation.phantom import thorax_phantom  # noqa: E402
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

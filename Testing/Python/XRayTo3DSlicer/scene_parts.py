@@ -7,7 +7,7 @@ import slicer
 import vtk
 from XRayTo3DSlicer import radiograph_nodes
 
-from XRayTo3DLib.images import Labelmap
+from XRayTo3DLib.images.labelmap import Labelmap
 
 #: LPS to RAS and back.
 RAS = np.array([-1.0, -1.0, 1.0])

@@ -17,13 +17,15 @@ from XRayTo3DSlicer import provenance, radiograph_nodes, results, segmentation_n
 from XRayTo3DSlicer import scene as scene_module
 from XRayTo3DSlicer.logic import Logic
 
-import XRayTo3DLib.reconstruct as library
+import XRayTo3DLib.reconstruction.pipeline as library
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.fusion import reproject
-from XRayTo3DLib.geometry import Grid
-from XRayTo3DLib.images import Labelmap, Volume, resample, to_attenuation
+from XRayTo3DLib.fusion.reprojection import reproject
+from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.images.labelmap import Labelmap
+from XRayTo3DLib.images.resampling import resample
+from XRayTo3DLib.images.volume import Volume, to_attenuation
+from XRayTo3DLib.io.radiographs import write_radiograph
 from XRayTo3DLib.progress import Cancelled
-from XRayTo3DLib.radiographs import write_radiograph
 
 SHA256 = "ab" * 32
 

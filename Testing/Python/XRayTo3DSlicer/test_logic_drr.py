@@ -11,14 +11,15 @@ import vtk
 from scene_parts import SMALL, attribute, bend, box_map, pixels, put_under, shift, sphere_node
 from XRayTo3DSlicer import provenance, radiograph_nodes, segmentation_nodes, volume_nodes
 
-from XRayTo3DLib.drr import render_drr
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.geometry import Grid
-from XRayTo3DLib.images import Labelmap, Volume
-from XRayTo3DLib.inserts import Insert
-from XRayTo3DLib.phantom import thorax_phantom
+from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.geometry.views import view_projection
+from XRayTo3DLib.images.labelmap import Labelmap
+from XRayTo3DLib.images.volume import Volume
 from XRayTo3DLib.progress import Cancelled
-from XRayTo3DLib.views import view_projection
+from XRayTo3DLib.simulation.drr import render_drr
+from XRayTo3DLib.simulation.inserts import Insert
+from XRayTo3DLib.simulation.phantom import thorax_phantom
 
 
 def cancel(fraction, text):

@@ -10,10 +10,10 @@ from scene_parts import SMALL, attribute, box_map, pixels, put_under, shift
 from XRayTo3DSlicer import provenance, radiograph_nodes, segmentation_nodes
 
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.images import Labelmap
+from XRayTo3DLib.geometry.views import view_projection
+from XRayTo3DLib.images.labelmap import Labelmap
 from XRayTo3DLib.progress import Cancelled
-from XRayTo3DLib.structures import project_structures
-from XRayTo3DLib.views import view_projection
+from XRayTo3DLib.simulation.structures import project_structures
 
 
 def test_structures_are_their_thickness_in_mm(logic, scene, ct, state):

@@ -9,9 +9,9 @@ from scene_parts import RAS, put_under
 from vtk.util.numpy_support import vtk_to_numpy
 from XRayTo3DSlicer import model_nodes
 
+from XRayTo3DLib.anatomy.surfaces import extract_surface
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.radiographs import Radiograph
-from XRayTo3DLib.surfaces import extract_surface
+from XRayTo3DLib.images.radiograph import Radiograph
 
 
 def test_surface_there_and_back(scene, labelmap):

@@ -80,9 +80,9 @@ def test_a_press_on_every_button_of_a_fresh_panel_does_no_harm(widget, user, sce
 
 
 def test_the_sample_is_loaded_as_the_ct_and_its_file_can_be_deleted(widget, user, monkeypatch, tmp_path):
-    from XRayTo3DLib import sample_ct
-    from XRayTo3DLib.geometry import Grid
-    from XRayTo3DLib.phantom import thorax_phantom
+    from XRayTo3DLib.geometry.grid import Grid
+    from XRayTo3DLib.simulation import sample as sample_ct
+    from XRayTo3DLib.simulation.phantom import thorax_phantom
 
     monkeypatch.setenv("XRAYTO3D_HOME", str(tmp_path))
     volume = thorax_phantom().volume(Grid.centred((0, 0, 0), (23, 16, 20), 16.0), supersample=1)

@@ -7,7 +7,7 @@ from scene_parts import RAS, bend, ijk_to_ras, put_under, rigid, values
 from XRayTo3DSlicer import volume_nodes
 
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.images import Volume
+from XRayTo3DLib.images.volume import Volume
 
 
 def test_volume_voxels_stand_where_lps_says(scene, oblique):

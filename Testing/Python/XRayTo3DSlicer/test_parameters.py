@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT / "Testing"))
 
 import Harness  # noqa: E402
 
-from XRayTo3DLib.views import view_projection  # noqa: E402
+from XRayTo3DLib.geometry.views import view_projection  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_every_view_is_a_word_of_the_library(state, view, turn, word):
 
 
 def test_defaults_are_those_of_the_library(state, parameters):
-    from XRayTo3DLib.views import DEFAULT_SOURCE_TO_DETECTOR, DEFAULT_SOURCE_TO_ISOCENTRE
+    from XRayTo3DLib.geometry.views import DEFAULT_SOURCE_TO_DETECTOR, DEFAULT_SOURCE_TO_ISOCENTRE
 
     assert parameters.sourceToDetector == DEFAULT_SOURCE_TO_DETECTOR
     assert parameters.sourceToIsocentre == DEFAULT_SOURCE_TO_ISOCENTRE
@@ -72,7 +72,7 @@ def test_defaults_are_those_of_the_library(state, parameters):
 
 
 def test_fusion_exponent_is_that_of_the_library(parameters):
-    from XRayTo3DLib.fusion import BETA
+    from XRayTo3DLib.fusion.closed_form import BETA
 
     assert parameters.beta == BETA
 

@@ -6,8 +6,8 @@ from scene_parts import RAS, ijk_to_ras, put_under, rigid, values
 from XRayTo3DSlicer import provenance, radiograph_nodes, volume_nodes
 
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.images import Volume
-from XRayTo3DLib.radiographs import Radiograph
+from XRayTo3DLib.images.radiograph import Radiograph
+from XRayTo3DLib.images.volume import Volume
 
 
 def same(one, other, tolerance=0.0):

@@ -9,9 +9,9 @@ from XRayTo3DSlicer import headless, provenance, radiograph_nodes, results, segm
 from XRayTo3DSlicer import scene as scene_module
 from XRayTo3DSlicer.logic import Logic
 
-from XRayTo3DLib.fusion import reproject
-from XRayTo3DLib.images import Volume, to_attenuation
-from XRayTo3DLib.reconstruct import Reconstruction
+from XRayTo3DLib.fusion.reprojection import reproject
+from XRayTo3DLib.images.volume import Volume, to_attenuation
+from XRayTo3DLib.reconstruction.result import Reconstruction
 
 OURS = "XRayTo3D."
 

@@ -9,8 +9,8 @@ from vtk.util.numpy_support import vtk_to_numpy
 from XRayTo3DSlicer import segmentation_nodes
 
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.geometry import Grid
-from XRayTo3DLib.images import Labelmap
+from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.images.labelmap import Labelmap
 
 
 def enclosed(surface):

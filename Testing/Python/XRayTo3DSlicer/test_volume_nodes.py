@@ -5,7 +5,7 @@ import pytest
 from scene_parts import values
 from XRayTo3DSlicer import display, volume_nodes
 
-from XRayTo3DLib.images import MU_WATER, Volume, to_attenuation
+from XRayTo3DLib.images.volume import MU_WATER, Volume, to_attenuation
 
 
 @pytest.mark.parametrize("kind", ["oblique", "left_handed"])

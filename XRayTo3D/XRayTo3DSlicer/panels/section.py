@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import slicer
 
+from XRayTo3DSlicer.panels.ui_files import loadUI
+
 if TYPE_CHECKING:
     from XRayTo3DSlicer.panels.protocol import PanelLogic
     from XRayTo3DSlicer.panels.work import Work
-
-#: Beside the module's file, in the repository as in an installed extension.
-UI_FOLDER = Path(__file__).resolve().parents[2] / "Resources" / "UI"
-
-
-def loadUI(name: str) -> Any:
-    """The widget of a .ui file of this module."""
-    return slicer.util.loadUI(str(UI_FOLDER / f"{name}.ui"))
 
 
 class Section:

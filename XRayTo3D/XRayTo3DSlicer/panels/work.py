@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.progress import Cancelled, Progress
 from XRayTo3DSlicer import dependencies
-from XRayTo3DSlicer.panels.section import loadUI
+from XRayTo3DSlicer.panels.ui_files import loadUI
 from XRayTo3DSlicer.signal import Signal
 
 

@@ -11,14 +11,16 @@ import numpy as np
 import pytest
 from barrel import CARD, Barrel
 
-from XRayTo3DLib.cli import main, pictures, rendering
-from XRayTo3DLib.drr import render_drr
-from XRayTo3DLib.geometry import Grid
-from XRayTo3DLib.images import Volume, write_volume
-from XRayTo3DLib.modelzoo import describe_model, save_model, trust_model
-from XRayTo3DLib.phantom import thorax_phantom
-from XRayTo3DLib.radiographs import write_radiograph
-from XRayTo3DLib.views import view_projection
+from XRayTo3DLib.cli import main
+from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.geometry.views import view_projection
+from XRayTo3DLib.images.volume import Volume
+from XRayTo3DLib.io.radiographs import write_radiograph
+from XRayTo3DLib.io.volumes import write_volume
+from XRayTo3DLib.models.zoo import describe_model, save_model, trust_model
+from XRayTo3DLib.report import pictures, rendering
+from XRayTo3DLib.simulation.drr import render_drr
+from XRayTo3DLib.simulation.phantom import thorax_phantom
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from bad_input import bad_ct, refused
 
-from XRayTo3DLib.views import view_projection
+from XRayTo3DLib.geometry.views import view_projection
 
 _GOOD = view_projection("AP", (0, 0, 0), (32, 32), 12.0, 1500.0).matrix
 

@@ -11,10 +11,11 @@ import SimpleITK as sitk
 from bad_input import bad_ct, refused, write
 from barrel import CARD, Barrel
 
-from XRayTo3DLib import modelzoo
-from XRayTo3DLib.modelzoo import save_model
-from XRayTo3DLib.radiographs import Radiograph, write_radiograph
-from XRayTo3DLib.views import view_projection
+from XRayTo3DLib.geometry.views import view_projection
+from XRayTo3DLib.images.radiograph import Radiograph
+from XRayTo3DLib.io.radiographs import write_radiograph
+from XRayTo3DLib.models import zoo as modelzoo
+from XRayTo3DLib.models.zoo import save_model
 
 
 @pytest.mark.parametrize(

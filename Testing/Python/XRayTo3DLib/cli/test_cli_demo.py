@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from XRayTo3DLib.cli import demo, main
-from XRayTo3DLib.fusion import reproject
-from XRayTo3DLib.geometry import Grid
-from XRayTo3DLib.images import Volume, read_volume, to_attenuation
-from XRayTo3DLib.radiographs import read_radiograph
+from XRayTo3DLib.fusion.reprojection import reproject
+from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.images.volume import Volume, to_attenuation
+from XRayTo3DLib.io.radiographs import read_radiograph
+from XRayTo3DLib.io.volumes import read_volume
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ import pytest
 import SimpleITK as sitk
 
 from XRayTo3DLib.cli.drr import aimed
-from XRayTo3DLib.drr import render_drr
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.geometry import Grid
-from XRayTo3DLib.radiographs import read_radiograph
-from XRayTo3DLib.views import view_projection
+from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.geometry.views import view_projection
+from XRayTo3DLib.io.radiographs import read_radiograph
+from XRayTo3DLib.simulation.drr import render_drr
 
 
 def test_writes_images_with_their_geometry_and_pictures(run, ct_file, small_ct, tmp_path):

@@ -10,12 +10,14 @@ import pytest
 import SimpleITK as sitk
 
 from XRayTo3DLib.cli.drr_files import destination, file_names
-from XRayTo3DLib.cli.outlines import COLOURS, draw_outlines
-from XRayTo3DLib.drr import render_drr
-from XRayTo3DLib.images import MU_WATER, Labelmap, to_sitk
-from XRayTo3DLib.radiographs import read_radiograph
-from XRayTo3DLib.structures import project_structures
-from XRayTo3DLib.views import view_projection
+from XRayTo3DLib.geometry.views import view_projection
+from XRayTo3DLib.images.itk_images import to_sitk
+from XRayTo3DLib.images.labelmap import Labelmap
+from XRayTo3DLib.images.volume import MU_WATER
+from XRayTo3DLib.io.radiographs import read_radiograph
+from XRayTo3DLib.report.outlines import COLOURS, draw_outlines
+from XRayTo3DLib.simulation.drr import render_drr
+from XRayTo3DLib.simulation.structures import project_structures
 
 SETTING = ["--size", "40x48", "--pixel", "11"]
 

@@ -11,11 +11,14 @@ from scipy import ndimage
 from vtkmodules.vtkFiltersSources import vtkCubeSource, vtkSphereSource
 from vtkmodules.vtkIOGeometry import vtkSTLWriter
 
-from XRayTo3DLib.drr import QUALITIES
-from XRayTo3DLib.geometry import Grid
-from XRayTo3DLib.images import MU_WATER, Volume, to_sitk, write_volume
-from XRayTo3DLib.radiographs import read_radiograph
-from XRayTo3DLib.surfaces import Surface, write_surface
+from XRayTo3DLib.anatomy.surfaces import Surface
+from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.images.itk_images import to_sitk
+from XRayTo3DLib.images.volume import MU_WATER, Volume
+from XRayTo3DLib.io.radiographs import read_radiograph
+from XRayTo3DLib.io.surfaces import write_surface
+from XRayTo3DLib.io.volumes import write_volume
+from XRayTo3DLib.simulation.drr import QUALITIES
 
 #: A block of water of 160 x 80 x 160 mm around the origin, in air.
 GRID = Grid.centred((0, 0, 0), (40, 24, 40), 5.0)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from XRayTo3DLib.images import read_volume, write_volume
+from XRayTo3DLib.io.volumes import read_volume, write_volume
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 
-from XRayTo3DLib.modelzoo import describe_model, is_trusted
+from XRayTo3DLib.models.zoo import describe_model, is_trusted
 
 
 def test_list_names_state_and_views(run, model, stranger):
@@ -51,7 +51,7 @@ def test_trust_holds_for_this_very_file(run, stranger, tmp_path, monkeypatch):
 
 
 def test_nothing_to_verify(run, tmp_path, monkeypatch):
-    from XRayTo3DLib import modelzoo
+    from XRayTo3DLib.models import zoo as modelzoo
 
     monkeypatch.setattr(modelzoo, "resources_folder", lambda: tmp_path)
     assert run("models", "verify").code == 2

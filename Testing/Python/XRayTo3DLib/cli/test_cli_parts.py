@@ -11,21 +11,23 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from XRayTo3DLib.cli import rendering
+from XRayTo3DLib.anatomy.surfaces import extract_surface
 from XRayTo3DLib.cli.options import count, detector_size, per_view, positive, read_matrix
 from XRayTo3DLib.cli.outputs import staged, write_json
-from XRayTo3DLib.cli.report import Section, Table, figure_table, form, structure_table, write_report
-from XRayTo3DLib.cli.segmentation_file import write_segmentation
-from XRayTo3DLib.detail import coarse, matched, with_detail
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.fusion import reproject
-from XRayTo3DLib.geometry import Grid
-from XRayTo3DLib.images import Labelmap, Volume
-from XRayTo3DLib.phantom import thorax_phantom
-from XRayTo3DLib.radiographs import Radiograph
-from XRayTo3DLib.reconstruct import Reconstruction
-from XRayTo3DLib.surfaces import extract_surface
-from XRayTo3DLib.views import view_projection
+from XRayTo3DLib.fusion.reprojection import reproject
+from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.geometry.views import view_projection
+from XRayTo3DLib.images.labelmap import Labelmap
+from XRayTo3DLib.images.pixel_matching import coarse, matched
+from XRayTo3DLib.images.radiograph import Radiograph
+from XRayTo3DLib.images.volume import Volume
+from XRayTo3DLib.io.segmentations import write_segmentation
+from XRayTo3DLib.reconstruction.detail import with_detail
+from XRayTo3DLib.reconstruction.result import Reconstruction
+from XRayTo3DLib.report import rendering
+from XRayTo3DLib.report.page import Section, Table, figure_table, form, structure_table, write_report
+from XRayTo3DLib.simulation.phantom import thorax_phantom
 
 
 class TestOptions:

@@ -11,14 +11,15 @@ import SimpleITK as sitk
 
 from XRayTo3DLib.cli.command import build_parser
 from XRayTo3DLib.cli.reconstruct import _grid
-from XRayTo3DLib.drr import render_drr
-from XRayTo3DLib.fusion import reproject
-from XRayTo3DLib.geometry import Grid
-from XRayTo3DLib.images import Volume, read_image, read_volume, to_attenuation
-from XRayTo3DLib.modelzoo import load_model
-from XRayTo3DLib.radiographs import read_radiograph
-from XRayTo3DLib.reconstruct import covering_spacing, reconstruct
-from XRayTo3DLib.views import view_projection
+from XRayTo3DLib.fusion.reprojection import reproject
+from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.geometry.views import view_projection
+from XRayTo3DLib.images.volume import Volume, to_attenuation
+from XRayTo3DLib.io.radiographs import read_radiograph
+from XRayTo3DLib.io.volumes import read_image, read_volume
+from XRayTo3DLib.models.zoo import load_model
+from XRayTo3DLib.reconstruction.pipeline import covering_spacing, reconstruct
+from XRayTo3DLib.simulation.drr import render_drr
 
 GRID = ["--grid-size", 16, "--grid-spacing", 22]
 

@@ -7,8 +7,8 @@ import json
 import pytest
 import torch
 
-from XRayTo3DLib.images import read_volume, write_volume
-from XRayTo3DLib.modelzoo import describe_model
+from XRayTo3DLib.io.volumes import read_volume, write_volume
+from XRayTo3DLib.models.zoo import describe_model
 
 _RECIPE = """
 name = "tiny"

@@ -10,18 +10,19 @@ import pytest
 import torch
 
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.geometry import Grid
-from XRayTo3DLib.images import MU_WATER, write_volume
-from XRayTo3DLib.modelzoo import describe_model, load_model, run_volume_model
-from XRayTo3DLib.phantom import thorax_phantom
-from XRayTo3DLib.projector import project
+from XRayTo3DLib.evaluation.evaluate import case_name, ct_files
+from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.geometry.views import view_projection
+from XRayTo3DLib.images.volume import MU_WATER
+from XRayTo3DLib.io.volumes import write_volume
+from XRayTo3DLib.models.zoo import describe_model, load_model, run_volume_model
+from XRayTo3DLib.projection.projector import project
+from XRayTo3DLib.reconstruction.virtual_detector import beam, matrix, scale, virtual_projection
+from XRayTo3DLib.simulation.phantom import thorax_phantom
 from XRayTo3DLib.training.data import Sampler, load_subjects
-from XRayTo3DLib.training.evaluate import case_name, ct_files
 from XRayTo3DLib.training.export import export
 from XRayTo3DLib.training.fit import build, fit, learning_rate
 from XRayTo3DLib.training.recipes import load_recipe
-from XRayTo3DLib.views import view_projection
-from XRayTo3DLib.virtual_detector import beam, matrix, scale, virtual_projection
 
 
 @pytest.fixture(scope="module")

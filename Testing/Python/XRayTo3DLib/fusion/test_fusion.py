@@ -1,0 +1,125 @@
+"""Fusion: what it returns re-projects, is not negative, and invents nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from XRayTo3DLib.errors import InputError
+from XRayTo3DLib.fusion.closed_form import distribute, fuse_slabs
+from XRayTo3DLib.fusion.iterative import fuse
+from XRayTo3DLib.fusion.reprojection import reproject
+from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.geometry.views import view_projection
+from XRayTo3DLib.images.radiograph import Radiograph
+from XRayTo3DLib.images.volume import MU_WATER, Volume, to_attenuation
+from XRayTo3DLib.progress import Cancelled
+from XRayTo3DLib.projection.projector import project
+
+GRID = Grid.centred((10, -20, 30), (24, 20, 28), 14.0)
+
+
+@pytest.fixture(scope="module")
+def truth(phantom) -> Volume:
+    moved = Grid.centred((0, 0, 0), GRID.size, GRID.spacing)
+    return Volume(to_attenuation(phantom.volume(moved)).array, GRID, "1/mm")
+
+
+def views(words, distance=None):
+    size, pixel = ((28, 24), 14.0) if distance is None else ((44, 40), 14.0)
+    return [view_projection(w, GRID.centre, size, pixel, distance) for w in words]
+
+
+def seen(volume: Volume, projections) -> list[Radiograph]:
+    mu = torch.as_tensor(volume.array)
+    return [Radiograph(p.numpy(), v) for p, v in zip(project(mu, volume.grid, projections), projections, strict=True)]
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.5, 1.0, 2.0])
+def test_closed_form_re_projects_exactly_and_stays_positive(beta, rng):
+    values = rng.random((12, 5, 6)) * (rng.random((12, 5, 6)) > 0.3)
+    measured = 3.0 * rng.random((5, 6)) * values.sum(axis=0)
+    result = distribute(values, measured, 2.0, beta)
+    np.testing.assert_allclose(result.sum(axis=0) * 2.0, measured, rtol=1e-9, atol=1e-12)
+    assert result.min() >= 0
+
+
+def test_closed_form_is_the_stated_formula():
+    values = np.array([1.0, 2.0, 3.0]).reshape(3, 1, 1)
+    result = distribute(values, np.array([[4.0]]), 0.5, beta=2.0)
+    expected = values + (4.0 - 3.0) / 0.5 * values**2 / 14.0
+    np.testing.assert_allclose(result, expected, rtol=1e-12)
+
+
+def test_clipped_remainder_is_taken_from_the_rest():
+    # beta = 0 takes 2 from each of (1, 5, 6): the first has only 1, so the other two give 2.5 each.
+    result = distribute(np.array([1.0, 5.0, 6.0]).reshape(3, 1, 1), np.array([[6.0]]), 1.0, beta=0.0)
+    np.testing.assert_allclose(result.ravel(), [0.0, 2.5, 3.5], atol=1e-9)
+
+
+def test_empty_ray_is_filled_evenly_inside_the_body():
+    inside = np.zeros((4, 1, 1), bool)
+    inside[1:3] = True
+    result = distribute(np.zeros((4, 1, 1)), np.array([[1.0]]), 1.0, inside=inside)
+    np.testing.assert_allclose(result.ravel(), [0, 0.5, 0.5, 0])
+
+
+@pytest.mark.parametrize(
+    ("words", "distance"), [(["AP"], None), (["AP", "LAT"], None), (["AP", "LAT+10"], None), (["AP", "LAT"], 1500.0)]
+)
+def test_views_agree_and_the_volume_comes_closer(truth, words, distance):
+    start = Volume(ndimage.gaussian_filter(truth.array, 1.5), GRID, "1/mm")
+    radiographs = seen(truth, views(words, distance))
+    fused = fuse(start, radiographs)
+    assert max(fused.errors) < 1e-3
+    for radiograph, picture in zip(radiographs, reproject(fused.volume, radiographs), strict=True):
+        assert np.abs(radiograph.line_integrals - picture).mean() < 1e-3 * radiograph.line_integrals.mean()
+    assert fused.volume.array.min() >= 0
+    before, after = (np.square(v.array - truth.array).mean() for v in (start, fused.volume))
+    assert after < 0.9 * before
+    assert fused.empty_rays == 0
+
+
+def test_rays_through_nothing_are_counted_and_filled(truth):
+    start = Volume(np.where(np.arange(28)[:, None, None] > 13, truth.array, 0).astype(np.float32), GRID, "1/mm")
+    fused = fuse(start, seen(truth, views(["AP", "LAT"])))
+    assert fused.empty_rays > 50
+    assert max(fused.errors) < 0.02
+    air = ndimage.gaussian_filter(truth.array, 2) < 0.01 * MU_WATER
+    assert fused.volume.array[:13][air[:13]].mean() < 0.1 * MU_WATER
+
+
+def test_slabs_together_are_the_fused_volume_at_the_detectors_resolution(truth):
+    fine = view_projection("AP", GRID.centre, (56, 48), 7.0, None)
+    radiograph = seen(truth, [fine])[0]
+    slabs = list(fuse_slabs(truth, radiograph, 7.0, rows=20))
+    assert [s.grid.size[1] for s in slabs] == [20, 20, 16]
+    sums = np.concatenate([s.array.sum(axis=0) * 7.0 for s in slabs])
+    np.testing.assert_allclose(sums, radiograph.line_integrals, rtol=1e-4, atol=1e-4)
+    # Each slab stands where its detector rows are.
+    point = slabs[1].grid.affine @ np.array([3, 2, 0, 1.0])
+    np.testing.assert_allclose(fine.project(point[None, :3])[0], [3, 22], atol=1e-9)
+
+
+def test_wrong_unit_and_cone_slabs_are_refused(truth):
+    radiograph = seen(truth, views(["AP"], 1500.0))[0]
+    with pytest.raises(InputError, match="1/mm"):
+        fuse(Volume(truth.array, GRID, "HU"), [radiograph])
+    with pytest.raises(InputError, match="parallel"):
+        next(fuse_slabs(truth, radiograph, 5.0))
+
+
+def test_contradicting_views_end_and_say_how_far_they_are(truth):
+    radiographs = seen(truth, views(["AP", "LAT"]))
+    doubled = Radiograph(2 * radiographs[1].line_integrals, radiographs[1].projection)
+    assert max(fuse(truth, [radiographs[0], doubled], iterations=15).errors) > 0.1
+
+
+def test_fusion_can_be_cancelled(truth):
+    def stop(fraction, text):
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        fuse(truth, seen(truth, views(["AP"])), progress=stop)

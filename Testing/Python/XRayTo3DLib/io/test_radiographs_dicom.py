@@ -1,0 +1,210 @@
+"""Radiographs read from DICOM: the geometry and the meaning of the pixels come from the tags."""
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+from XRayTo3DLib.errors import InputError
+from XRayTo3DLib.geometry.views import view_projection
+from XRayTo3DLib.io.dicom_geometry import projection_from_dicom
+from XRayTo3DLib.io.radiographs import PICTURE_WHITE, read_radiograph
+
+SOP = {
+    "CR": "1.2.840.10008.5.1.4.1.1.1",
+    "DX": "1.2.840.10008.5.1.4.1.1.1.1",
+    "XA": "1.2.840.10008.5.1.4.1.1.12.1",
+    "RTIMAGE": "1.2.840.10008.5.1.4.1.1.481.1",
+    "OT": "1.2.840.10008.5.1.4.1.1.7",
+}
+GEOMETRY = {"ImagerPixelSpacing": [0.2, 0.3], "DistanceSourceToDetector": "1800", "ViewPosition": "PA"}
+
+
+def write_dicom(path, pixels, modality="DX", photometric="MONOCHROME2", bits=12, **tags):
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = SOP[modality]
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = generate_uid()
+    dataset.Modality, dataset.PhotometricInterpretation = modality, photometric
+    colour = photometric == "RGB"
+    dataset.Rows, dataset.Columns = pixels.shape[:2] if colour else pixels.shape[-2:]
+    dataset.SamplesPerPixel = 3 if colour else 1
+    if colour:
+        dataset.PlanarConfiguration = 0
+    elif pixels.ndim == 3:
+        dataset.NumberOfFrames = len(pixels)
+    dataset.BitsAllocated = 8 * pixels.dtype.itemsize
+    dataset.BitsStored, dataset.HighBit = bits, bits - 1
+    dataset.PixelRepresentation = int(pixels.dtype.kind == "i")
+    dataset.PixelData = pixels.tobytes()
+    for key, value in tags.items():
+        setattr(dataset, key, value)
+    pydicom.dcmwrite(path, dataset, enforce_file_format=True)
+    return path
+
+
+def test_dx_geometry_comes_from_the_tags(tmp_path, pixels):
+    path = write_dicom(tmp_path / "a.dcm", pixels, **GEOMETRY, DistanceSourceToPatient="1600")
+    found = read_radiograph(path, isocentre=(10, 20, 30))
+    expected = view_projection("PA", (10, 20, 30), (6, 8), (0.2, 0.3), 1800.0, 1600.0)
+    assert found.name == "PA" and not found.calibrated
+    assert found.projection.matrix == pytest.approx(expected.matrix)
+    assert found.projection.spacing == (0.2, 0.3)
+    assert not any("assumed" in note for note in found.notes)
+
+
+def test_cr_without_distances_says_what_it_assumes(tmp_path, pixels):
+    path = write_dicom(tmp_path / "a.dcm", pixels, "CR", PixelSpacing=[0.2, 0.3], ViewPosition="LL")
+    found = read_radiograph(path)
+    assert found.projection.beam_direction == pytest.approx([1, 0, 0])
+    assert found.projection.source_to_detector == pytest.approx(1500)
+    assert sum("assumed" in note for note in found.notes) == 2
+    assert any("at the detector" in note for note in found.notes)
+
+
+def test_xa_angles_and_distances(tmp_path, pixels):
+    path = write_dicom(
+        tmp_path / "a.dcm",
+        pixels,
+        "XA",
+        ImagerPixelSpacing=[0.4, 0.4],
+        DistanceSourceToDetector="1100",
+        DistanceSourceToPatient="750",
+        PositionerPrimaryAngle="30",
+        PositionerSecondaryAngle="-15",
+        PixelIntensityRelationship="DISP",
+    )
+    found = read_radiograph(path)
+    expected = view_projection("LAO30CAUD15", (0, 0, 0), (6, 8), 0.4, 1100.0, 750.0)
+    assert found.name == "LAO30CAUD15" and found.projection.matrix == pytest.approx(expected.matrix)
+    assert found.projection.centre[0] > 0 > found.projection.centre[2]
+
+
+def test_an_rt_image_has_its_gantry_angle(tmp_path, pixels):
+    path = write_dicom(
+        tmp_path / "a.dcm",
+        pixels,
+        "RTIMAGE",
+        ImagePlanePixelSpacing=[0.8, 0.8],
+        RTImageSID="1500",
+        RadiationMachineSAD="1000",
+        GantryAngle="90",
+    )
+    found = read_radiograph(path)
+    assert found.projection.source == pytest.approx([1000, 0, 0], abs=1e-6)  # at the patient's left
+    assert found.projection.source_to_detector == pytest.approx(1500)
+
+
+def test_what_is_given_wins_over_the_tags(tmp_path, pixels):
+    path = write_dicom(tmp_path / "a.dcm", pixels, **GEOMETRY, DistanceSourceToPatient="1600")
+    found = read_radiograph(path, "LAT", spacing=1.5, source_to_detector=1000.0, source_to_isocentre=900.0)
+    expected = view_projection("LAT", size=(6, 8), spacing=1.5, source_to_detector=1000.0, source_to_isocentre=900.0)
+    assert found.projection.matrix == pytest.approx(expected.matrix)
+    assert any("LAT was given, although the file says PA" in note for note in found.notes)
+    assert not read_radiograph(path, parallel=True).projection.is_cone
+
+
+def test_tags_alone_make_a_projection():
+    tags = {"0018|1164": "0.2\\0.3 ", "0018|5101": "AP ", "0018|1110": "1000", "0018|1111": "", "0018|1114": "1.25"}
+    placed = projection_from_dicom(tags, (4, 5))
+    assert placed.view == "AP" and placed.notes == ()
+    assert np.linalg.norm(placed.projection.source) == pytest.approx(800)  # SID over magnification
+    angles = {"0018|1510": "-20", "0018|1511": "0", "0018|1164": "1\\1"}
+    assert projection_from_dicom(angles, (4, 5)).view == "RAO20"
+    assert projection_from_dicom({**angles, "0008|0060": "XA", "0018|5101": "AP"}, (4, 5)).view == "RAO20"
+    assert projection_from_dicom({**angles, "0008|0060": "DX", "0018|5101": "AP"}, (4, 5)).view == "AP"
+    for gantry, axis in (("0", [0, 1, 0]), ("90", [-1, 0, 0]), ("180", [0, -1, 0]), ("270", [1, 0, 0])):
+        tags = {"300a|011e": gantry, "3002|0011": "1\\1"}
+        assert projection_from_dicom(tags, (4, 5)).projection.beam_direction == pytest.approx(axis, abs=1e-9)
+
+
+def test_damaged_tags_count_as_missing():
+    tags = {"0018|1164": "0\\0", "0028|0030": "abc", "0018|1110": "-5", "0018|5101": "PA"}
+    with pytest.raises(InputError, match="pixel spacing"):
+        projection_from_dicom(tags, (4, 5))
+    placed = projection_from_dicom(tags, (4, 5), spacing=1.0)
+    assert placed.projection.source_to_detector == pytest.approx(1500)
+
+
+def test_patient_orientation_turns_the_picture_over():
+    tags = {"0018|1164": "1\\1", "0018|5101": "PA"}
+    usual, same, flipped = (
+        projection_from_dicom({**tags, **more}, (40, 60)).projection for more in ({}, {"0020|0020": "L\\F"}, {"0020|0020": "R\\F"})
+    )
+    left = np.array([[20.0, 0, 5]])
+    assert same.project(left) == pytest.approx(usual.project(left))
+    assert flipped.project(left)[0] == pytest.approx([59 - usual.project(left)[0, 0], usual.project(left)[0, 1]])
+    upside_down = projection_from_dicom({**tags, "0020|0020": "L\\H"}, (40, 60))
+    assert upside_down.projection.project(left)[0, 1] == pytest.approx(39 - usual.project(left)[0, 1])
+    assert any("turned over" in note for note in upside_down.notes)
+
+
+def test_monochrome1_and_2_show_the_same_bone(tmp_path, pixels):
+    # MONOCHROME2 shows high values white, MONOCHROME1 low ones: white is bone in both.
+    two = read_radiograph(write_dicom(tmp_path / "two.dcm", pixels, **GEOMETRY))
+    one = read_radiograph(write_dicom(tmp_path / "one.dcm", 4095 - pixels, photometric="MONOCHROME1", **GEOMETRY))
+    assert two.line_integrals.argmax() == pixels.argmax() and two.line_integrals.argmin() == pixels.argmin()
+    assert one.line_integrals == pytest.approx(two.line_integrals, abs=1e-5)
+    assert (two.line_integrals.min(), two.line_integrals.max()) == pytest.approx((0, PICTURE_WHITE))
+    signed = (pixels.astype(np.int16) - 2000)[:, ::-1]
+    path = write_dicom(tmp_path / "s.dcm", np.ascontiguousarray(signed), photometric="MONOCHROME1", bits=16, **GEOMETRY)
+    assert read_radiograph(path).line_integrals.argmax() == signed.argmin()
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize("modality", ["DX", "XA"])
+def test_pixels_proportional_to_the_beam_become_line_integrals(tmp_path, photometric, modality):
+    truth = np.linspace(0, 3, 48).reshape(6, 8)
+    beam = np.round(4000 * np.exp(-truth)).astype(np.uint16)
+    tags = {"PixelIntensityRelationship": "LIN"}
+    if modality == "DX":
+        tags |= {"PresentationIntentType": "FOR PROCESSING", "PixelIntensityRelationshipSign": 1}
+    path = write_dicom(tmp_path / "a.dcm", beam, modality, photometric, **GEOMETRY, **tags)
+    found = read_radiograph(path)
+    assert found.calibrated
+    assert found.line_integrals == pytest.approx(truth, abs=4e-3)
+    assert any("open beam" in note for note in found.notes)
+
+
+def test_the_sign_of_a_logarithm_decides_over_the_photometric_word(tmp_path, pixels):
+    for sign, brightest in ((-1, pixels.argmax()), (1, pixels.argmin())):
+        for photometric in ("MONOCHROME1", "MONOCHROME2"):
+            tags = {"PixelIntensityRelationship": "LOG", "PixelIntensityRelationshipSign": sign}
+            path = write_dicom(tmp_path / "a.dcm", pixels, photometric=photometric, **GEOMETRY, **tags)
+            found = read_radiograph(path)
+            assert found.line_integrals.argmax() == brightest and not found.calibrated
+
+
+def test_rescaled_monochrome1_intensity_is_what_was_stored(tmp_path):
+    beam = np.array([[1000, 500], [250, 125]], dtype=np.uint16)
+    rescale = {"RescaleSlope": "2", "RescaleIntercept": "0", "RescaleType": "US"}
+    path = write_dicom(tmp_path / "a.dcm", beam, "CR", "MONOCHROME1", **rescale, **GEOMETRY)
+    found = read_radiograph(path, kind="intensity")
+    assert found.line_integrals == pytest.approx(np.log(2) * np.array([[0, 1], [2, 3]]), abs=1e-5)
+
+
+def test_multi_frame_and_colour_are_refused(tmp_path, pixels, rng):
+    path = write_dicom(tmp_path / "run.dcm", np.stack([pixels] * 3), "XA", **GEOMETRY)
+    with pytest.raises(InputError, match=r"run\.dcm holds 3 frames"):
+        read_radiograph(path)
+    colour = rng.integers(0, 256, (6, 8, 3)).astype(np.uint8)
+    path = write_dicom(tmp_path / "photo.dcm", colour, "OT", "RGB", 8, **GEOMETRY)
+    with pytest.raises(InputError, match=r"photo\.dcm is a colour image"):
+        read_radiograph(path)
+    sitk.WriteImage(sitk.GetImageFromArray(colour, isVector=True), str(tmp_path / "photo.png"))
+    with pytest.raises(InputError, match="colour"):
+        read_radiograph(tmp_path / "photo.png", "AP", 1.0)
+
+
+def test_an_unknown_view_is_refused_with_the_words_that_are_known(tmp_path, pixels):
+    sitk.WriteImage(sitk.GetImageFromArray(pixels), str(tmp_path / "a.png"))
+    with pytest.raises(InputError, match="AP, PA, LAT"):
+        read_radiograph(tmp_path / "a.png", spacing=1.0)
+    with pytest.raises(InputError, match="AP, PA, LAT"):
+        read_radiograph(tmp_path / "a.png", "SIDEWAYS", 1.0)
+    path = write_dicom(tmp_path / "a.dcm", pixels, ImagerPixelSpacing=[1, 1], ViewPosition="RLO")
+    with pytest.raises(InputError, match="AP, PA, LAT"):
+        read_radiograph(path)

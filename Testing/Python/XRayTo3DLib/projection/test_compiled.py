@@ -1,0 +1,176 @@
+import logging
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from beams import LEANS, beams, difference, grid_of
+
+from XRayTo3DLib.geometry.views import view_projection
+from XRayTo3DLib.projection.projector import backproject, project
+
+compiled = pytest.importorskip("XRayTo3DLib.projection._numba.compiled", reason="numba is not installed")
+ROOT = Path(__file__).resolve().parents[4]
+
+
+@pytest.fixture(autouse=True)
+def kernel(monkeypatch):
+    monkeypatch.delenv("XRAYTO3D_NUMBA", raising=False)
+
+
+@pytest.fixture
+def threads():
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def scene(rng):
+    """A volume and views of all kinds: ray by ray, aligned, and along an axis."""
+    grid = grid_of("straight", (37, 41, 70))
+    views = [beams(grid, axis, 1, LEANS["leaning"], (15, 70))["cone"] for axis in range(3)]
+    views += [view_projection(word, grid.centre, (40, 30), 3.0, distance) for word in ("AP", "LAT") for distance in (None, 600.0)]
+    return rng.random(grid.shape).astype(np.float32), grid, views
+
+
+def test_results_do_not_depend_on_the_number_of_threads(rng, threads):
+    volume, grid, views = scene(rng)
+    pictures = [rng.normal(size=view.size).astype(np.float32) for view in views]
+    found = {}
+    for number in (1, 2, 3):
+        threads(number)
+        values = torch.as_tensor(volume).clone().requires_grad_()
+        pose = torch.eye(4, dtype=torch.float64, requires_grad=True)
+        sum((picture * picture).sum() for picture in project(values, grid, views[:3], pose)).backward()
+        found[number] = project(volume, grid, views), backproject(pictures, grid, views), values.grad, pose.grad
+    for number in (2, 3):
+        for one, other in zip(found[1][0], found[number][0], strict=True):
+            assert difference(other, one) < 1e-6
+        assert all(torch.equal(one, other) for one, other in zip(found[1][0][:3], found[number][0][:3], strict=True))
+        assert torch.equal(found[1][1], found[number][1])
+        assert torch.equal(found[1][2], found[number][2])
+        assert difference(found[number][3], found[1][3]) < 1e-6
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_calls_from_several_threads_of_python(rng, threads, number):
+    threads(number)
+    volume, grid, views = scene(rng)
+    expected = project(volume, grid, views)
+    back = [backproject([picture], grid, [view]) for picture, view in zip(expected, views, strict=True)]
+
+    def work(n):
+        torch.set_num_threads(number)
+        view = views[n % len(views)]
+        picture = project(volume, grid, [view])[0]
+        return picture, backproject([picture], grid, [view])
+
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(work, range(4 * len(views))))
+    for n, (picture, spread) in enumerate(results):
+        assert difference(picture, expected[n % len(views)]) < 1e-6
+        assert difference(spread, back[n % len(views)]) < 1e-6
+
+
+def test_the_first_call_on_a_machine_says_that_it_compiles(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(compiled, "_announced", False)
+    stats = SimpleNamespace(cache_path=str(tmp_path))
+    kernel = SimpleNamespace(py_func=SimpleNamespace(__name__="_kernel"), stats=stats, signatures=[])
+    with caplog.at_level(logging.WARNING):
+        compiled.announce(kernel)
+        assert "Compiling the fast projector" in caplog.text
+        caplog.clear()
+        compiled.announce(kernel)
+        assert not caplog.records
+        monkeypatch.setattr(compiled, "_announced", False)
+        (tmp_path / "_joseph._kernel-12.py311.nbi").touch()
+        compiled.announce(kernel)
+        assert not caplog.records
+
+
+def test_work_is_shared_out_once_and_its_errors_come_back():
+    for threads in (1, 2, 5):
+        done = []
+        compiled.share(done.append, range(50), threads)
+        assert sorted(done) == list(range(50))
+        compiled.share(done.append, [], threads)
+
+        def fail(item):
+            time.sleep(0.001)
+            if item == 30:
+                raise ValueError("thirty")
+
+        with pytest.raises(ValueError, match="thirty"):
+            compiled.share(fail, range(50), threads)
+
+
+def run(script: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def test_what_is_compiled_is_kept_for_the_next_time(tmp_path):
+    script = """
+        import numpy as np
+        from XRayTo3DLib.geometry.grid import Grid
+        from XRayTo3DLib.projection.projector import project
+        from XRayTo3DLib.geometry.views import view_projection
+        grid = Grid((3, 4, 5), (2.0, 2.0, 2.0))
+        (found,) = project(np.ones(grid.shape, np.float32), grid, [view_projection("AP", grid.centre, (9, 9), 1.0, 900.0)])
+        assert abs(found[4, 4] - 8) < 1e-3
+        """
+    first, second = (run(script, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(2))
+    assert first.count("Compiling the fast projector") == 1  # of several kernels
+    assert "Compiling" not in second
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks on this system")
+def test_workers_that_are_forked_from_a_process_that_projected():
+    # As torch's data loaders make them: the child has none of its parent's threads.
+    run(
+        """
+        import os, signal, time
+        import numpy as np, torch
+        from XRayTo3DLib.geometry.grid import Grid
+        from XRayTo3DLib.projection.projector import project
+        from XRayTo3DLib.geometry.views import view_projection
+
+        grid = Grid((12, 13, 14), (2.0, 2.0, 2.0))
+        volume = np.random.default_rng(1).random(grid.shape).astype(np.float32)
+        words, distances = ("AP", "AP+20"), (None, 90.0)
+        views = [view_projection(word, grid.centre, (40, 40), 1.0, distance) for word in words for distance in distances]
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            project(volume, grid, views)
+            child = os.fork()
+            if child == 0:
+                torch.set_num_threads(1)  # as the workers do: torch has threads of its own
+                project(volume, grid, views)
+                os._exit(0)
+            end = time.monotonic() + 8
+            while time.monotonic() < end:
+                done, status = os.waitpid(child, os.WNOHANG)
+                if done:
+                    assert status == 0
+                    break
+                time.sleep(0.02)
+            else:
+                os.kill(child, signal.SIGKILL)
+                raise SystemExit(f"A forked worker hangs with {threads} threads.")
+        """
+    )

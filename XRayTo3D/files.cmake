@@ -1,0 +1,41 @@
+# Made by Testing/list_files.py.
+set(MODULE_PYTHON_SCRIPTS
+  XRayTo3D.py
+  XRayTo3DSlicer/__init__.py
+  XRayTo3DSlicer/dependencies.py
+  XRayTo3DSlicer/display.py
+  XRayTo3DSlicer/headless.py
+  XRayTo3DSlicer/logic.py
+  XRayTo3DSlicer/model_nodes.py
+  XRayTo3DSlicer/mrml.py
+  XRayTo3DSlicer/panels/__init__.py
+  XRayTo3DSlicer/panels/geometry.py
+  XRayTo3DSlicer/panels/inputs.py
+  XRayTo3DSlicer/panels/panel.py
+  XRayTo3DSlicer/panels/protocol.py
+  XRayTo3DSlicer/panels/reconstruct.py
+  XRayTo3DSlicer/panels/results.py
+  XRayTo3DSlicer/panels/section.py
+  XRayTo3DSlicer/panels/ui_files.py
+  XRayTo3DSlicer/panels/work.py
+  XRayTo3DSlicer/parameters.py
+  XRayTo3DSlicer/provenance.py
+  XRayTo3DSlicer/radiograph_nodes.py
+  XRayTo3DSlicer/results.py
+  XRayTo3DSlicer/sample_data.py
+  XRayTo3DSlicer/scene.py
+  XRayTo3DSlicer/segmentation_nodes.py
+  XRayTo3DSlicer/shapes.py
+  XRayTo3DSlicer/signal.py
+  XRayTo3DSlicer/volume_nodes.py
+  XRayTo3DSlicer/xrays.py
+  )
+
+set(MODULE_PYTHON_RESOURCES
+  Resources/Icons/XRayTo3D.png
+  Resources/UI/XRayTo3DGeometry.ui
+  Resources/UI/XRayTo3DInputs.ui
+  Resources/UI/XRayTo3DReconstruct.ui
+  Resources/UI/XRayTo3DResults.ui
+  Resources/UI/XRayTo3DWork.ui
+  )

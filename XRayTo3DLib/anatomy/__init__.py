@@ -1,0 +1,1 @@
+"""Named structures: segmentation, surfaces, voxels of surfaces."""

@@ -1,0 +1,1 @@
+"""Making a volume agree with its X-rays."""

@@ -1,0 +1,179 @@
+"""Fusion: a reconstruction is corrected until it agrees with the radiographs it came from.
+
+One ray that measures ``p`` and sees ``P = sum(mu_i) * step`` in the reconstruction spreads what is missing over its voxels by the
+weights ``mu_i ** beta``: ``mu_i += (p - P) / step * mu_i**beta / sum(mu**beta)`` (Henzler et al., Computer Graphics Forum 37, 2018,
+section 4.2; the closed form in line integrals re-projects exactly, the printed one in transparencies does not). A single parallel
+view is solved by that in one step, slab by slab if the volume is large. Several views and cone beams use the same weights in
+an iteration, with the projector's own adjoint, until every view agrees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from XRayTo3DLib.errors import InputError
+from XRayTo3DLib.fusion.closed_form import BETA, EMPTY
+from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.images.radiograph import Radiograph
+from XRayTo3DLib.images.volume import Volume
+from XRayTo3DLib.progress import Progress, silent
+from XRayTo3DLib.projection.projector import backproject, project
+
+#: Share of a picture's maximum above which a ray belongs to the body's silhouette.
+_SILHOUETTE = 0.02
+_ROUNDS_IN_TURN = 10
+_CONJUGATE_STEPS = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Fused:
+    """``volume`` in 1/mm; per view the relative re-projection error; what the iteration took and met.
+
+    ``errors`` are mean absolute differences of line integrals over the mean measured one. ``empty_rays`` counts rays that
+    measured matter where the reconstruction had none; they were filled evenly inside the body that the views outline.
+    """
+
+    volume: Volume
+    errors: list[float]
+    iterations: int
+    empty_rays: int
+
+
+def fuse(
+    volume: Volume,
+    radiographs: Sequence[Radiograph],
+    beta: float = BETA,
+    tolerance: float = 5e-4,
+    iterations: int = 40,
+    progress: Progress = silent,
+) -> Fused:
+    """Correct ``volume`` (1/mm) until it re-projects to every radiograph.
+
+    The first rounds visit the views in turn and spread each ray's residual over the voxels it crossed, weighted by
+    ``mu ** beta``, with the projector's own adjoint; one round is the closed form where the pixels of a parallel view are the
+    grid's columns. What is left then (rays that cross at odd angles) is solved for all views at once by preconditioned conjugate
+    gradients with the same weights. Stops when the relative re-projection error of every view is below ``tolerance``, after
+    ``iterations`` rounds, or when rounds no longer help (views that contradict each other), and returns the best round.
+    Raises :class:`InputError` for a volume in the wrong unit.
+    """
+    if volume.unit != "1/mm":
+        raise InputError("Fusion works on attenuation in 1/mm: convert the volume with to_attenuation first.")
+    rays = _Rays(radiographs, volume.grid)
+    mu, empty_rays = rays.fill_empty(torch.as_tensor(np.maximum(volume.array, 0), dtype=torch.float32))
+    best, best_errors, history = mu, [float("inf")], []
+    done = 0
+    for done in range(iterations + 1):
+        residuals = rays.residuals(mu)
+        errors = rays.relative(residuals)
+        if max(errors) < max(best_errors):
+            best, best_errors = mu, errors
+        history.append(max(best_errors))
+        progress(min(1.0, done / iterations), f"fusion, re-projection error {max(errors):.2%}")
+        stalled = done >= 2 * _ROUNDS_IN_TURN and history[-1] > 0.95 * history[-_ROUNDS_IN_TURN]
+        if max(errors) < tolerance or done == iterations or stalled:
+            break
+        if done >= _ROUNDS_IN_TURN and done % 2 == 0:
+            mu = rays.solve_together(mu, residuals, mu**beta, tolerance)
+        else:
+            mu = rays.visit_in_turn(mu, beta)
+    return Fused(Volume(best.numpy(), volume.grid, "1/mm"), best_errors, done, empty_rays)
+
+
+class _Rays:
+    """The rays of all views through one grid: measured values, and the two ways of correcting a volume by their residuals."""
+
+    def __init__(self, radiographs: Sequence[Radiograph], grid: Grid) -> None:
+        self.grid = grid
+        self.views = [r.projection for r in radiographs]
+        self.measured = [torch.as_tensor(r.line_integrals, dtype=torch.float32).clamp(min=0) for r in radiographs]
+        #: What a ray of ones deposits in each voxel, a volume a view.
+        self.lengths = [backproject([torch.ones_like(m)], grid, [v]) for m, v in zip(self.measured, self.views, strict=True)]
+        self.crossing = [chord > 0 for chord in project(torch.ones(grid.shape), grid, self.views)]
+
+    def residuals(self, mu: torch.Tensor) -> list[torch.Tensor]:
+        return [m - p for m, p in zip(self.measured, project(mu, self.grid, self.views), strict=True)]
+
+    def relative(self, residuals: Sequence[torch.Tensor]) -> list[float]:
+        """Per view the mean absolute residual over the mean measured line integral, of the rays that cross the grid."""
+        found = []
+        for residual, measured, crossing in zip(residuals, self.measured, self.crossing, strict=True):
+            mean = float(measured[crossing].mean()) if bool(crossing.any()) else 0.0
+            found.append(float(residual[crossing].abs().mean()) / mean if mean > 0 else 0.0)
+        return found
+
+    def visit_in_turn(self, mu: torch.Tensor, beta: float) -> torch.Tensor:
+        """One weighted correction by each view after the other, never below zero."""
+        for view, measured, length in zip(self.views, self.measured, self.lengths, strict=True):
+            weight = mu**beta * (mu > 0)
+            residual = measured - project(mu, self.grid, [view])[0]
+            reach = project(weight * length, self.grid, [view])[0]
+            # A ray through (nearly) nothing cannot be corrected by weights; fill_empty has dealt with it.
+            share = torch.where(reach > 1e-6 * reach.max(), residual / reach.clamp(min=1e-30), 0)
+            mu = (mu + weight * backproject([share], self.grid, [view])).clamp(min=0)
+        return mu
+
+    def solve_together(
+        self, mu: torch.Tensor, residuals: list[torch.Tensor], weight: torch.Tensor, tolerance: float
+    ) -> torch.Tensor:
+        """The smallest weighted correction that removes all residuals at once, then clipped at zero.
+
+        Solves ``A W A^T y = r`` for a value a ray, preconditioned by the row sums of that matrix, and adds ``W A^T y``.
+        """
+        sizes = [r.numel() for r in residuals]
+
+        def forward(values: torch.Tensor) -> torch.Tensor:
+            return torch.cat([p.ravel() for p in project(weight * values, self.grid, self.views)])
+
+        def adjoint(values: torch.Tensor) -> torch.Tensor:
+            parts = [v.reshape(m.shape) for v, m in zip(values.split(sizes), self.measured, strict=True)]
+            return backproject(parts, self.grid, self.views)
+
+        right = torch.cat([r.ravel() for r in residuals])
+        reach = forward(sum(self.lengths, torch.zeros(())))
+        usable = reach > 1e-5 * reach.max()
+        inverse = torch.where(usable, 1 / reach.clamp(min=1e-30), 0)
+        left, answer = right * usable, torch.zeros_like(right)
+        goal = 0.3 * tolerance * float(torch.cat([m.ravel() for m in self.measured]).mean())
+        along = inverse * left
+        product = left @ along
+        for _ in range(_CONJUGATE_STEPS):
+            if float(left.abs().mean()) < goal or float(product) <= 0:
+                break
+            image = forward(adjoint(along)) * usable
+            length = product / (along @ image).clamp(min=1e-30)
+            answer, left = answer + length * along, left - length * image
+            fresh, previous = inverse * left, product
+            product = left @ fresh
+            along = fresh + product / previous * along
+        return (mu + weight * adjoint(answer)).clamp(min=0)
+
+    def fill_empty(self, mu: torch.Tensor) -> tuple[torch.Tensor, int]:
+        """Spread what empty rays measured evenly along them inside the body that the views outline; also count those rays."""
+        hull: torch.Tensor | None = None
+        count = 0
+        for view, measured, crossing in zip(self.views, self.measured, self.crossing, strict=True):
+            chord = project(torch.ones_like(mu), self.grid, [view])[0]
+            seen = project(mu, self.grid, [view])[0]
+            empty = crossing & (seen <= EMPTY * chord) & (measured > _SILHOUETTE * measured.max())
+            if not bool(empty.any()):
+                continue
+            count += int(empty.sum())
+            hull = self.outline() if hull is None else hull
+            length = project(hull, self.grid, [view])[0]
+            density = torch.where(empty & (length > 0), measured / length.clamp(min=1e-6), 0)
+            hits = backproject([empty.to(mu.dtype)], self.grid, [view])
+            even = backproject([density], self.grid, [view]) / hits.clamp(min=1e-6)
+            mu = torch.maximum(mu, hull * even * (hits > 0))
+        return mu, count
+
+    def outline(self) -> torch.Tensor:
+        """1 where every view sees matter, 0 elsewhere: the hull of the silhouettes, [z, y, x]."""
+        hull = torch.ones(self.grid.shape)
+        for view, measured in zip(self.views, self.measured, strict=True):
+            shadow = (measured > _SILHOUETTE * measured.max()).to(torch.float32)
+            hull = hull * (backproject([shadow], self.grid, [view]) > 0)
+        return hull

@@ -1,0 +1,1 @@
+"""Where things are: grids, projections, matrices, views; numpy alone."""

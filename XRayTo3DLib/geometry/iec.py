@@ -1,0 +1,121 @@
+"""The geometry of a cone beam in the words of radiotherapy: angles of gantry, couch and receptor (IEC 61217).
+
+Systems of coordinates, right-handed, in mm. FIXED: origin in the isocentre, y towards the gantry, z up. GANTRY: FIXED
+turned by the gantry angle about y; the source lies on its z axis. RECEPTOR: parallel to GANTRY, turned about z by its own
+angle, its origin where the beam's axis meets the image. The couch turns the patient about the z axis of FIXED. DICOM's
+RT Image (PS3.3, C.8.8.2) uses these systems: rows run along x of RECEPTOR and columns against y, unless said otherwise.
+
+The patient lies supine, head first (DICOM's HFS), so that FIXED has x to the patient's left, y to the head and z to the
+front. The angles about z, y and z reach every direction: any flat detector with any source can be written down, with
+the beam's axis perpendicular to the detector.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from XRayTo3DLib.errors import InputError
+from XRayTo3DLib.geometry.projection import Projection
+from XRayTo3DLib.geometry.vectors import ArrayLike
+
+#: LPS to FIXED, from the isocentre and with the couch at 0.
+_PATIENT = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
+
+
+@dataclass(frozen=True)
+class IecPose:
+    """A cone beam and its detector, without the number of pixels.
+
+    - ``gantry``, ``couch``, ``receptor``: degrees;
+    - ``source_to_axis``, ``source_to_image``: mm from the source to the isocentre and to the plane of the image;
+    - ``isocentre``: LPS mm;
+    - ``position``: mm, (x, y) of the centre of pixel [0, 0] in RECEPTOR;
+    - ``spacing``: mm between rows and between columns;
+    - ``row``, ``column``: unit vectors (x, y) in RECEPTOR of the way the column index and the row index grow.
+    """
+
+    gantry: float
+    couch: float
+    receptor: float
+    source_to_axis: float
+    source_to_image: float
+    isocentre: tuple[float, float, float]
+    position: tuple[float, float]
+    spacing: tuple[float, float]
+    row: tuple[float, float] = (1.0, 0.0)
+    column: tuple[float, float] = (0.0, -1.0)
+
+
+def gantry_and_couch(axis: ArrayLike) -> tuple[float, float]:
+    """Gantry (0 to 360) and couch angle (-90 to 90) in degrees that put the source where ``axis`` (LPS) points.
+
+    ``axis`` is the unit vector from the isocentre to the source.
+    """
+    x, y, z = _PATIENT @ np.asarray(axis, dtype=np.float64)
+    side = -1.0 if x < 0 else 1.0
+    in_plane = abs(y) < 1e-12  # the plane in which the gantry turns
+    couch = 0.0 if in_plane else float(np.degrees(np.arctan2(-side * y, abs(x))))
+    gantry = float(np.degrees(np.arctan2(side * np.hypot(x, y), z)))
+    return round(gantry, 10) % 360, couch
+
+
+def source_direction(gantry: float, couch: float) -> np.ndarray:
+    """The unit vector (LPS) from the isocentre to the source, the inverse of :func:`gantry_and_couch`."""
+    return _gantry_axes(gantry, couch)[2]
+
+
+def to_iec(projection: Projection, isocentre: ArrayLike | None = None) -> IecPose:
+    """The pose of a cone beam.
+
+    A projection does not say where its machine turns. The isocentre is the point of the beam's axis nearest to
+    ``isocentre`` (LPS mm), or without one at 0.8 of the distance from source to detector, as in
+    :func:`XRayTo3DLib.geometry.views.view_projection`.
+    """
+    source, distance = projection.source, projection.source_to_detector
+    if source is None or distance is None:
+        raise InputError("A parallel beam has no source and so no gantry: take a cone beam.")
+    towards = projection.normal * np.sign(projection.normal @ (source - projection.origin))
+    to_axis = 0.8 * distance if isocentre is None else float((source - np.asarray(isocentre, dtype=np.float64)) @ towards)
+    if not to_axis > 0:
+        raise InputError("The isocentre lies behind the source: give the point that the beam is aimed at.")
+    gantry, couch = gantry_and_couch(towards)
+    x_axis, y_axis = _gantry_axes(gantry, couch)[:2]
+    sign = -1.0 if projection.is_mirrored else 1.0
+    receptor = float(np.degrees(np.arctan2(sign * projection.row_direction @ y_axis, sign * projection.row_direction @ x_axis)))
+    corner = projection.origin - (source - distance * towards)
+    middle = source - to_axis * towards
+    return IecPose(
+        gantry,
+        couch,
+        receptor,
+        to_axis,
+        distance,
+        (float(middle[0]), float(middle[1]), float(middle[2])),
+        (float(sign * corner @ projection.row_direction), float(-corner @ projection.column_direction)),
+        projection.spacing,
+        (sign, 0.0),
+    )
+
+
+def from_iec(pose: IecPose, size: tuple[int, int]) -> Projection:
+    """The projection of a pose with ``size`` (rows, columns) pixels, the inverse of :func:`to_iec`."""
+    x_gantry, y_gantry, towards = _gantry_axes(pose.gantry, pose.couch)
+    turn = np.radians(pose.receptor)
+    x_axis = np.cos(turn) * x_gantry + np.sin(turn) * y_gantry
+    y_axis = np.cos(turn) * y_gantry - np.sin(turn) * x_gantry
+    source = np.asarray(pose.isocentre) + pose.source_to_axis * towards
+    middle = source - pose.source_to_image * towards
+    origin = middle + pose.position[0] * x_axis + pose.position[1] * y_axis
+    row, column = (along[0] * x_axis + along[1] * y_axis for along in (pose.row, pose.column))
+    return Projection(origin, row, column, pose.spacing, size, source=source)
+
+
+def _gantry_axes(gantry: float, couch: float) -> np.ndarray:
+    """The x, y and z axis of GANTRY in LPS, as rows."""
+    a, b = np.radians([gantry, couch])
+    turned = np.array([[np.cos(a), 0.0, -np.sin(a)], [0.0, 1.0, 0.0], [np.sin(a), 0.0, np.cos(a)]])
+    # The couch takes the patient along: in the patient's eyes the machine turns the other way.
+    back = np.array([[np.cos(b), np.sin(b), 0.0], [-np.sin(b), np.cos(b), 0.0], [0.0, 0.0, 1.0]])
+    return turned @ back.T @ _PATIENT

@@ -1,0 +1,276 @@
+"""Where X-rays start, where they land, and how that is written down.
+
+Everything here is LPS, millimetres, float64. A :class:`Projection` is the whole geometry of one radiograph; a
+:class:`Grid` is the geometry of one volume. The 3x4 matrix of a projection maps homogeneous LPS points to
+``(column * w, row * w, w)`` with pixel [0, 0] centred on (0, 0) (Hartley and Zisserman, Multiple View Geometry, ch. 6).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from XRayTo3DLib.errors import InputError
+from XRayTo3DLib.geometry.vectors import LARGEST_LENGTH, ArrayLike, unit, vector
+
+#: More pixels than this along a side of a detector are a mistake in the geometry.
+LARGEST_SIDE = 16384
+
+#: Two directions count as the same view below this angle.
+SAME_VIEW_DEGREES = 5.0
+
+
+def detector_size(size: object) -> tuple[int, int]:
+    """``size`` as (rows, columns); :class:`InputError` unless it is two whole numbers that a detector can have."""
+    numbers = np.asarray(size)
+    if numbers.shape != (2,) or numbers.dtype.kind not in "iuf" or (numbers != np.floor(numbers)).any() or numbers.min() < 1:
+        raise InputError(f"The detector size {size!r} must be (rows, columns), two whole numbers of at least 1: correct it.")
+    if numbers.max() > LARGEST_SIDE:
+        raise InputError(
+            f"The detector has {numbers[0]:g} x {numbers[1]:g} pixels, more than {LARGEST_SIDE} along a side: use larger "
+            "pixels or a smaller detector."
+        )
+    return int(numbers[0]), int(numbers[1])
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """The geometry of one radiograph, immutable.
+
+    - ``origin``: LPS mm of the centre of pixel [0, 0];
+    - ``row_direction``: unit vector along a row, the way the column index grows;
+    - ``column_direction``: unit vector down a column, the way the row index grows;
+    - ``spacing``: mm between rows, mm between columns (the order of DICOM's PixelSpacing);
+    - ``size``: (rows, columns);
+    - ``source``: LPS mm of the focal spot (cone beam), or ``None``;
+    - ``ray_direction``: unit vector from the tube to the detector (parallel beam), or ``None``.
+
+    Exactly one of ``source`` and ``ray_direction`` is given. Raises :class:`InputError` for a geometry that cannot be.
+    """
+
+    origin: np.ndarray
+    row_direction: np.ndarray
+    column_direction: np.ndarray
+    spacing: tuple[float, float]
+    size: tuple[int, int]
+    source: np.ndarray | None = None
+    ray_direction: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("origin", "row_direction", "column_direction"):
+            object.__setattr__(self, name, vector(getattr(self, name), name.replace("_", " ")))
+        for name in ("row_direction", "column_direction"):
+            object.__setattr__(self, name, unit(getattr(self, name), name.replace("_", " ")))
+        if abs(self.row_direction @ self.column_direction) > 1e-4:
+            raise InputError("The detector's row and column directions are not at right angles: correct the geometry.")
+        object.__setattr__(self, "size", detector_size(self.size))
+        spacing = np.asarray(self.spacing, dtype=np.float64)
+        if spacing.shape != (2,) or not ((spacing > 1 / LARGEST_LENGTH) & (spacing < LARGEST_LENGTH)).all():
+            raise InputError(
+                f"The detector's pixel spacing {self.spacing} must be two positive numbers in mm: correct the spacing."
+            )
+        object.__setattr__(self, "spacing", (float(self.spacing[0]), float(self.spacing[1])))
+        if (self.source is None) == (self.ray_direction is None):
+            raise InputError("A projection needs either a source point (cone beam) or a ray direction (parallel beam).")
+        if self.source is not None:
+            object.__setattr__(self, "source", vector(self.source, "source"))
+            if abs(self.normal @ (self.origin - self.source)) < 1e-6:
+                raise InputError("The source lies in the detector plane: move it away from the detector.")
+        else:
+            object.__setattr__(self, "ray_direction", unit(self.ray_direction, "ray direction"))  # type: ignore[arg-type]
+            if abs(self.normal @ self.ray_direction) < 1e-6:
+                raise InputError("The rays run along the detector plane: turn the detector towards the beam.")
+
+    @property
+    def is_cone(self) -> bool:
+        return self.source is not None
+
+    @cached_property
+    def normal(self) -> np.ndarray:
+        """Unit normal of the detector, ``row_direction x column_direction``."""
+        return np.cross(self.row_direction, self.column_direction)
+
+    @cached_property
+    def centre(self) -> np.ndarray:
+        """LPS mm of the middle of the detector."""
+        return self.pixel_positions(np.array([[(self.size[0] - 1) / 2, (self.size[1] - 1) / 2]]))[0]
+
+    @cached_property
+    def beam_direction(self) -> np.ndarray:
+        """Unit vector from the tube towards the middle of the detector."""
+        return self.ray_direction if self.source is None else unit(self.centre - self.source)  # type: ignore[return-value]
+
+    @cached_property
+    def source_to_detector(self) -> float | None:
+        """Perpendicular distance from source to detector plane in mm; ``None`` for a parallel beam."""
+        return None if self.source is None else float(abs(self.normal @ (self.origin - self.source)))
+
+    @property
+    def is_mirrored(self) -> bool:
+        """Whether the picture is shown as seen from the detector (a PA chest, a C-arm) instead of from the tube."""
+        return float(self.normal @ self.beam_direction) < 0
+
+    def pixel_positions(self, row_column: np.ndarray) -> np.ndarray:
+        """LPS mm of (row, column) positions, shape (N, 2) to (N, 3); fractional positions are allowed."""
+        index = np.asarray(row_column, dtype=np.float64)
+        return (
+            self.origin
+            + index[:, :1] * self.spacing[0] * self.column_direction
+            + index[:, 1:] * self.spacing[1] * self.row_direction
+        )
+
+    def rays(self) -> tuple[np.ndarray, np.ndarray]:
+        """One ray a pixel in row-major order: points (N, 3) in LPS mm and unit directions (N, 3), tube to detector.
+
+        For a cone beam the points are the source, for a parallel beam the pixel centres.
+        """
+        rows, columns = np.meshgrid(np.arange(self.size[0]), np.arange(self.size[1]), indexing="ij")
+        pixels = self.pixel_positions(np.stack([rows.ravel(), columns.ravel()], axis=1))
+        if self.source is None:
+            return pixels, np.broadcast_to(self.ray_direction, pixels.shape)  # type: ignore[arg-type]
+        directions = pixels - self.source
+        return (
+            np.broadcast_to(self.source, pixels.shape),
+            directions / np.linalg.norm(directions, axis=1, keepdims=True),
+        )
+
+    @cached_property
+    def matrix(self) -> np.ndarray:
+        """The 3x4 matrix from LPS mm to (column * w, row * w, w); w is 1 for parallel, depth in mm for cone beams."""
+        axes = np.stack([self.row_direction / self.spacing[1], self.column_direction / self.spacing[0]])
+        if self.source is None:
+            # Slide a point along the ray into the detector plane, then read its two detector coordinates.
+            ray = self.beam_direction
+            slide = np.eye(3) - np.outer(ray, self.normal) / (self.normal @ ray)
+            linear = axes @ slide
+            return np.vstack([np.column_stack([linear, -linear @ self.origin]), [0.0, 0.0, 0.0, 1.0]])
+        # With n pointing from the source to the detector, w = n.(x - s) is the depth and the detector point is
+        # s + (x - s) * distance / w.
+        normal = self.normal * np.sign(self.normal @ (self.origin - self.source))
+        distance = normal @ (self.origin - self.source)
+        linear = axes * distance + np.outer(axes @ (self.source - self.origin), normal)
+        linear = np.vstack([linear, normal])
+        return np.column_stack([linear, -linear @ self.source])
+
+    def project(self, points: np.ndarray) -> np.ndarray:
+        """LPS points (N, 3) to (column, row) positions (N, 2); NaN for points at or behind the source."""
+        homogeneous = np.asarray(points, dtype=np.float64) @ self.matrix[:, :3].T + self.matrix[:, 3]
+        w = np.where(homogeneous[:, 2:] > 1e-9, homogeneous[:, 2:], np.nan)
+        return homogeneous[:, :2] / w
+
+    def resampled(self, size: tuple[int, int], spacing: tuple[float, float]) -> Projection:
+        """The same view on a detector of another pixel size around the same centre."""
+        offset = (size[0] - 1) / 2 * spacing[0] * self.column_direction + (size[1] - 1) / 2 * spacing[1] * self.row_direction
+        return replace(self, origin=self.centre - offset, size=size, spacing=spacing)
+
+    def moved(self, rotation: np.ndarray, centre: ArrayLike) -> Projection:
+        """The same tube and detector turned together about ``centre`` (LPS mm) by a 3x3 rotation."""
+        turn, point = np.asarray(rotation, dtype=np.float64), np.asarray(centre, dtype=np.float64)
+        return replace(
+            self,
+            origin=point + turn @ (self.origin - point),
+            row_direction=turn @ self.row_direction,
+            column_direction=turn @ self.column_direction,
+            source=None if self.source is None else point + turn @ (self.source - point),
+            ray_direction=None if self.ray_direction is None else turn @ self.ray_direction,
+        )
+
+    def angle_to(self, other: Projection) -> float:
+        """Angle in degrees between two beam axes."""
+        return float(np.degrees(np.arccos(np.clip(self.beam_direction @ other.beam_direction, -1, 1))))
+
+    @staticmethod
+    def from_matrix(
+        matrix: ArrayLike,
+        size: tuple[int, int],
+        spacing: tuple[float, float] | None = None,
+        isocentre: ArrayLike = (0.0, 0.0, 0.0),
+        mirrored: bool = False,
+    ) -> Projection:
+        """The projection of a 3x4 matrix (LPS mm to pixels), the inverse of :attr:`matrix`.
+
+        A matrix fixes the rays but not how far away the detector stands: ``spacing`` (mm between rows and between columns)
+        does; it defaults to 1 mm between columns. The plane of a parallel detector passes through ``isocentre``. The matrix
+        of a cone beam whose picture is mirrored (seen from the detector) is refused unless ``mirrored`` says that this is
+        meant, because the usual cause is a swapped axis. Opposite parallel beams are mirror images with the same matrix: there
+        ``mirrored`` picks one of the two. Raises :class:`InputError` for a singular, skewed or mirrored matrix.
+        """
+        try:
+            values = np.asarray(matrix, dtype=np.float64)
+        except (TypeError, ValueError):  # no numbers, or rows of different lengths
+            values = np.empty(0)
+        if values.shape != (3, 4) or not np.isfinite(values).all():
+            raise InputError(f"A projection matrix must be 3x4 finite numbers, got shape {values.shape}: correct it.")
+        left = values[:, :3]
+        if np.linalg.norm(left[2]) < 1e-12 * max(np.abs(values).max(), 1e-300):
+            return _parallel_from_matrix(values, size, spacing, vector(isocentre, "isocentre"), mirrored)
+        scale = np.linalg.norm(left[2])
+        if abs(np.linalg.det(left / scale)) < 1e-9:
+            raise InputError("The projection matrix is singular: no source point fits it; check the calibration.")
+        source = -np.linalg.solve(left, values[:, 3])
+        if left[2] @ vector(isocentre, "isocentre") + values[2, 3] < 0:
+            values, left = -values, -left  # the sign of a homogeneous matrix is free: the patient is in front of the source
+        values, left = values / scale, left / scale
+        normal = left[2]
+        columns = left[0] - (left[0] @ normal) * normal
+        rows = left[1] - (left[1] @ normal) * normal
+        focal_column, focal_row = np.linalg.norm(columns), np.linalg.norm(rows)
+        row_direction, column_direction = columns / focal_column, rows / focal_row
+        if abs(row_direction @ column_direction) > 1e-3:
+            raise InputError("The projection matrix has skewed pixels: only rectangular pixels are supported.")
+        _check_handedness(np.cross(row_direction, column_direction) @ normal, mirrored)
+        if spacing is None:
+            spacing = (float(focal_column / focal_row), 1.0)
+        distances = focal_row * spacing[0], focal_column * spacing[1]
+        if abs(distances[0] - distances[1]) > 1e-3 * distances[1]:
+            raise InputError(
+                f"The pixel spacing {spacing} does not fit the projection matrix, whose pixels have the ratio "
+                f"{focal_column / focal_row:.4g}: correct the spacing."
+            )
+        # The principal point is where the normal through the source meets the detector.
+        principal = left[0] @ normal, left[1] @ normal
+        origin = (
+            source
+            + distances[1] * normal
+            - principal[0] * spacing[1] * row_direction
+            - principal[1] * spacing[0] * column_direction
+        )
+        return Projection(origin, row_direction, column_direction, spacing, size, source=source)
+
+
+def _check_handedness(sign: float, mirrored: bool) -> None:
+    if (sign < 0) != mirrored:
+        raise InputError(
+            "The projection matrix is mirrored (rows, columns and beam are left-handed): swap or flip one axis, or say "
+            "that the picture is meant as seen from the detector."
+            if sign < 0
+            else "The projection matrix is not mirrored although it was said to be: drop that setting."
+        )
+
+
+def _parallel_from_matrix(
+    values: np.ndarray,
+    size: tuple[int, int],
+    spacing: tuple[float, float] | None,
+    isocentre: np.ndarray,
+    mirrored: bool,
+) -> Projection:
+    if abs(values[2, 3]) < 1e-12:
+        raise InputError("The projection matrix is singular: its last row is zero; check the calibration.")
+    values = values / values[2, 3]
+    columns, rows = values[0, :3], values[1, :3]
+    ray = np.cross(columns, rows)
+    if np.linalg.norm(ray) < 1e-9 * max(np.linalg.norm(columns) * np.linalg.norm(rows), 1e-300):
+        raise InputError("The projection matrix is singular: its rows are parallel; check the calibration.")
+    ray = unit(ray) * (-1 if mirrored else 1)
+    row_direction, column_direction = unit(columns), unit(rows)
+    if abs(row_direction @ column_direction) > 1e-3:
+        raise InputError("The projection matrix has skewed pixels: only rectangular pixels are supported.")
+    own = float(1 / np.linalg.norm(rows)), float(1 / np.linalg.norm(columns))
+    if spacing is not None and not np.allclose(spacing, own, rtol=1e-3):
+        raise InputError(f"The pixel spacing {spacing} does not fit the parallel matrix, which has {own}: correct it.")
+    column, row = values[0] @ [*isocentre, 1], values[1] @ [*isocentre, 1]
+    origin = isocentre - column * own[1] * row_direction - row * own[0] * column_direction
+    return Projection(origin, row_direction, column_direction, own, size, ray_direction=ray)

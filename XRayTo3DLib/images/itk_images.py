@@ -1,0 +1,22 @@
+"""Volumes: reading, checking, resampling, and the two units Hounsfield and attenuation."""
+
+from __future__ import annotations
+
+import numpy as np
+import SimpleITK as sitk
+
+from XRayTo3DLib.geometry.grid import Grid
+
+
+def grid_of(image: sitk.Image) -> Grid:
+    """The grid of a 3D SimpleITK image."""
+    return Grid(image.GetSize(), image.GetSpacing(), image.GetOrigin(), np.reshape(image.GetDirection(), (3, 3)))
+
+
+def to_sitk(array: np.ndarray, grid: Grid) -> sitk.Image:
+    """An array [z, y, x] with its grid as a SimpleITK image."""
+    image = sitk.GetImageFromArray(array)
+    image.SetOrigin(grid.origin)
+    image.SetSpacing(grid.spacing)
+    image.SetDirection(grid.direction.ravel().tolist())
+    return image

@@ -1,0 +1,68 @@
+"""Volumes: reading, checking, resampling, and the two units Hounsfield and attenuation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from XRayTo3DLib.errors import InputError
+from XRayTo3DLib.geometry.grid import Grid
+
+#: Attenuation of water in 1/mm at about 70 keV, the effective energy of diagnostic CT (NIST XCOM: 0.193 1/cm).
+MU_WATER = 0.0193
+AIR_HU = -1000.0
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """A scalar volume: ``array`` [z, y, x], its ``grid`` (LPS, mm) and its ``unit``, ``"HU"`` or ``"1/mm"``."""
+
+    array: np.ndarray
+    grid: Grid
+    unit: str = "HU"
+
+    def __post_init__(self) -> None:
+        if self.array.shape != self.grid.shape:
+            raise InputError(f"The volume has the shape {self.array.shape} but its grid has {self.grid.shape}.")
+        if self.unit not in ("HU", "1/mm"):
+            raise InputError(f"The unit of a volume is HU or 1/mm, not {self.unit!r}.")
+
+
+def check_ct(volume: Volume, name: str = "The volume") -> None:
+    """Raise :class:`InputError` unless this can be a CT in HU: finite, not flat or constant, air and tissue in range."""
+    array = volume.array
+    if array.ndim != 3 or min(array.shape) < 2:
+        raise InputError(f"{name} has the shape {array.shape} (z, y, x): a CT needs at least 2 voxels along each axis.")
+    if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+        raise InputError(f"{name} holds NaN or infinite voxels: replace them (with -1000 HU for air) and try again.")
+    low, high = float(array.min()), float(array.max())
+    if low == high:
+        raise InputError(f"{name} is constant ({low:g} everywhere): it holds no anatomy; check the file.")
+    if low >= -200 and high <= 255:
+        raise InputError(f"{name} has values from {low:g} to {high:g}, which are not HU but an 8-bit picture: export the CT in HU.")
+    if low >= -200:
+        raise InputError(
+            f"{name} has values from {low:g} to {high:g} and no air below -200 HU, so they are not HU: apply the rescale "
+            "slope and intercept of its DICOM header."
+        )
+    if low < -20000 or high < -200 or high > 70000 or high - low < 100:
+        raise InputError(f"{name} has values from {low:g} to {high:g}, which are not HU: export the CT in HU.")
+
+
+def to_attenuation(volume: Volume) -> Volume:
+    """HU to 1/mm: ``mu = mu_water (1 + HU / 1000)``, not below 0; float32. A volume in 1/mm is returned as it is."""
+    if volume.unit == "1/mm":
+        return volume
+    # In place: a CT is large, and every copy of it takes longer than an X-ray of it.
+    mu = volume.array.astype(np.float32)
+    mu += np.float32(1000)
+    mu *= np.float32(MU_WATER / 1000)
+    return Volume(np.maximum(mu, 0, out=mu), volume.grid, "1/mm")
+
+
+def to_hu(volume: Volume) -> Volume:
+    """1/mm to HU, float32, the inverse of :func:`to_attenuation` above -1000 HU."""
+    if volume.unit == "HU":
+        return volume
+    return Volume(((volume.array / MU_WATER - 1) * 1000).astype(np.float32), volume.grid, "HU")

@@ -1,0 +1,71 @@
+"""X-rays of single structures: a label map in, one line-integral channel a label out, with masks and outlines.
+
+The model is that of the projector: the indicator of a structure (1 in its voxels, 0 elsewhere), or the attenuation inside it,
+interpolated linearly between voxel centres.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from XRayTo3DLib.errors import InputError
+from XRayTo3DLib.images.itk_images import grid_of
+from XRayTo3DLib.images.labelmap import Labelmap
+from XRayTo3DLib.io.volumes import read_image
+
+LARGEST_LABEL = 255
+
+
+def read_labelmap(path: str | Path) -> Labelmap:
+    """A label image (NRRD, NIfTI, MetaImage, ...) with up to 255 structures, or a segmentation of 3D Slicer (.seg.nrrd).
+
+    A segmentation brings its segments' names; where its segments overlap the later one counts, and the segments of several
+    layers are numbered anew from 1. In other images structures are called "label 7". Raises :class:`InputError` for what
+    is not 3D, not whole numbers from 0 to 255, or empty.
+    """
+    image = read_image(path)
+    if image.GetDimension() != 3:
+        raise InputError(f"{path} has {image.GetDimension()} dimensions: a label map has 3; export one volume.")
+    array = sitk.GetArrayFromImage(image)
+    segments = _segments(image)
+    if image.GetNumberOfComponentsPerPixel() > 1:
+        if not segments:
+            raise InputError(f"{path} is a colour or vector image: a label map has one whole number a voxel; convert it first.")
+        array, segments = _flattened(array, segments), [(i, name, 0) for i, (_, name, _) in enumerate(segments, 1)]
+    if not np.isfinite(array).all() or (array != np.rint(array)).any():
+        raise InputError(f"{path} is not a label map, its values are not whole numbers: give the segmentation, not the CT.")
+    low, high = int(array.min()), int(array.max())
+    if low < 0 or high > LARGEST_LABEL:
+        raise InputError(
+            f"{path} has values from {low} to {high}: labels go from 0 (outside) to {LARGEST_LABEL}; give the segmentation, "
+            "not the CT, or renumber its labels."
+        )
+    if high == 0:
+        raise InputError(f"{path} holds no structure, all its voxels are 0: choose another file.")
+    labels = array.astype(np.uint8)
+    names = {label: name for label, name, _ in segments}
+    names |= {int(label): f"label {label}" for label in np.unique(labels) if label and int(label) not in names}
+    return Labelmap(labels, grid_of(image), names)
+
+
+def _segments(image: sitk.Image) -> list[tuple[int, str, int]]:
+    """Label, name and layer of the segments that Slicer wrote into the header, in their order."""
+    tags = {key: image.GetMetaData(key).strip() for key in image.GetMetaDataKeys()}
+    numbers = sorted(int(found[1]) for key in tags if (found := re.fullmatch(r"Segment(\d+)_LabelValue", key)))
+    return [
+        (int(tags[f"Segment{n}_LabelValue"]), tags.get(f"Segment{n}_Name") or f"segment {n}", int(tags.get(f"Segment{n}_Layer", 0)))
+        for n in numbers
+    ]
+
+
+def _flattened(layers: np.ndarray, segments: Sequence[tuple[int, str, int]]) -> np.ndarray:
+    """The layers [z, y, x, layer] of a segmentation as one label map, segments numbered from 1."""
+    array = np.zeros(layers.shape[:3], dtype=np.int64)
+    for number, (label, _, layer) in enumerate(segments, 1):
+        array[layers[..., layer] == label] = number
+    return array

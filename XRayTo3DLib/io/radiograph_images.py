@@ -1,0 +1,109 @@
+"""Radiographs as images of one slice that stand where the detector is, with the rest of the geometry in their metadata.
+
+NRRD and MetaImage take any metadata. NIfTI has room for two texts, of 79 and 23 bytes, and its header is in single
+precision: geometry comes back to 1e-3 mm, and notes are lost.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import SimpleITK as sitk
+
+from XRayTo3DLib.errors import InputError
+from XRayTo3DLib.geometry.projection import Projection
+
+if TYPE_CHECKING:
+    from XRayTo3DLib.images.radiograph import Radiograph
+
+_SOURCE, _RAY, _NAME, _CALIBRATED, _NOTES = (
+    f"XRayTo3D.{key}" for key in ("source", "ray_direction", "name", "calibrated", "notes")
+)
+#: The two texts of NIfTI ("descrip" and "aux_file") by the names that SimpleITK has for them.
+_NIFTI_GEOMETRY, _NIFTI_NAME, _NIFTI_NAME_BYTES = "ITK_FileNotes", "aux_file", 23
+_UNCALIBRATED = "uncalibrated"
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """What a file says of the radiograph in it beside the pixels; no ``projection`` where it was not asked for."""
+
+    projection: Projection | None
+    name: str
+    calibrated: bool
+    notes: tuple[str, ...]
+
+
+def radiograph_to_image(radiograph: Radiograph, for_nifti: bool = False) -> sitk.Image:
+    """A float32 image of one slice, LPS mm, rows and columns along the detector's, with the metadata of its file format."""
+    projection = radiograph.projection
+    image = sitk.GetImageFromArray(radiograph.line_integrals[np.newaxis].astype(np.float32))
+    image.SetOrigin(projection.origin.tolist())
+    image.SetSpacing((projection.spacing[1], projection.spacing[0], 1.0))
+    axes = projection.row_direction, projection.column_direction, projection.normal
+    image.SetDirection(np.stack(axes, axis=1).ravel().tolist())
+    key, point = (_RAY, projection.ray_direction) if projection.source is None else (_SOURCE, projection.source)
+    numbers = np.asarray(point, dtype=np.float64).tolist()
+    name = radiograph.name
+    if for_nifti:
+        words = [key, *(f"{v:.9g}" for v in numbers), *([] if radiograph.calibrated else [_UNCALIBRATED])]
+        image.SetMetaData(_NIFTI_GEOMETRY, " ".join(words))
+        image.SetMetaData(_NIFTI_NAME, " ".join(name.split()).encode()[:_NIFTI_NAME_BYTES].decode(errors="ignore"))
+        return image
+    image.SetMetaData(key, " ".join(map(repr, numbers)))
+    # A line end would break a header of text, and MetaImage cuts off letters beyond ASCII: such names are quoted.
+    plain = name.isascii() and name.isprintable() and name == name.strip() and not name.startswith('"')
+    if name:
+        image.SetMetaData(_NAME, name if plain else json.dumps(name))
+    image.SetMetaData(_CALIBRATED, str(int(radiograph.calibrated)))
+    if radiograph.notes:
+        image.SetMetaData(_NOTES, json.dumps(radiograph.notes))
+    return image
+
+
+def stored_in_image(image: sitk.Image, geometry: bool, name: str) -> Stored | None:
+    """What :func:`radiograph_to_image` put into an image that was read; ``None`` for any other image.
+
+    ``geometry`` asks for the projection too. ``name`` begins the sentences of errors: :class:`InputError` for a geometry
+    that is damaged or has lost its plane.
+    """
+    tags = {key: image.GetMetaData(key).strip() for key in image.GetMetaDataKeys()}
+    words = tags.get(_NIFTI_GEOMETRY, "").split()
+    if words and words[0] in (_SOURCE, _RAY):
+        key, numbers, title, notes = words[0], words[1:4], tags.get(_NIFTI_NAME, ""), "[]"
+        calibrated = _UNCALIBRATED not in words
+    elif _SOURCE in tags or _RAY in tags:
+        key = _SOURCE if _SOURCE in tags else _RAY
+        numbers, title, notes = tags[key].split(), _unquoted(tags.get(_NAME, "")), tags.get(_NOTES, "[]")
+        calibrated = tags.get(_CALIBRATED, "1") == "1"
+    else:
+        return None
+    if geometry and image.GetDimension() != 3:
+        raise InputError(f"{name} has lost the plane of its detector (it is 2D): give view, spacing and distances.")
+    try:
+        projection = _projection(image, key, np.array([float(v) for v in numbers])) if geometry else None
+        return Stored(projection, title, calibrated, tuple(map(str, json.loads(notes))))
+    except (ValueError, TypeError):
+        if not geometry:
+            return None
+        raise InputError(
+            f"{name} has a damaged geometry ({key} is {' '.join(numbers)!r}): give view, spacing and distances."
+        ) from None
+
+
+def _unquoted(name: str) -> str:
+    try:
+        return str(json.loads(name)) if name.startswith('"') else name
+    except ValueError:
+        return name
+
+
+def _projection(image: sitk.Image, key: str, point: np.ndarray) -> Projection:
+    direction = np.reshape(image.GetDirection(), (3, 3))
+    columns, rows = image.GetSize()[:2]
+    across, down = image.GetSpacing()[:2]
+    beam = {"source" if key == _SOURCE else "ray_direction": point}
+    return Projection(np.array(image.GetOrigin()), direction[:, 0], direction[:, 1], (down, across), (rows, columns), **beam)

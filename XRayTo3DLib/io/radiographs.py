@@ -1,0 +1,207 @@
+"""Radiographs: line integrals on a detector, read from DICOM or pictures, and written with their geometry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from XRayTo3DLib.errors import InputError
+from XRayTo3DLib.files import writing
+from XRayTo3DLib.geometry import views
+from XRayTo3DLib.geometry.projection import Projection
+from XRayTo3DLib.geometry.vectors import ArrayLike
+from XRayTo3DLib.images.radiograph import Radiograph
+from XRayTo3DLib.io.dicom_geometry import Placement, projection_from_dicom
+from XRayTo3DLib.io.pictures import write_picture
+from XRayTo3DLib.io.radiograph_images import radiograph_to_image, stored_in_image
+from XRayTo3DLib.io.rtimage import RESCALE_TYPE, stored_in_rtimage, write_rtimage
+from XRayTo3DLib.io.volumes import read_image
+
+#: What the values of a file can be; "auto" decides by the file.
+KINDS = ("auto", "line_integral", "intensity", "inverted")
+
+#: The line integral that white stands for in a picture of unknown scale (black is 0): about that of 26 cm of water.
+PICTURE_WHITE = 5.0
+
+#: Further apart than this, a stored geometry and the view named by the user are a mix-up.
+_MIX_UP_DEGREES = 30.0
+
+_PICTURES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
+_PHOTOMETRIC, _INTENT, _RELATIONSHIP, _SIGN, _FRAMES = "0028|0004", "0008|0068", "0028|1040", "0028|1041", "0028|0008"
+_MODALITY, _RESCALE_TYPE = "0008|0060", "0028|1054"
+
+
+def read_radiograph(
+    path: str | Path,
+    view: str | ArrayLike | None = None,
+    spacing: float | tuple[float, float] | None = None,
+    source_to_detector: float | None = None,
+    source_to_isocentre: float | None = None,
+    kind: str = "auto",
+    isocentre: ArrayLike | None = None,
+    parallel: bool = False,
+) -> Radiograph:
+    """One X-ray from a DICOM file (CR, DX, XA, RTIMAGE, secondary capture), a picture, or NRRD, MetaImage or NIfTI.
+
+    - ``view``: a word of :data:`views.VIEW_WORDS` or a beam axis (LPS); ``None`` takes it from the file;
+    - ``spacing``: mm at the detector, one number or (between rows, between columns); pictures need it;
+    - ``source_to_detector``, ``source_to_isocentre``: mm; ``parallel`` for a parallel beam instead;
+    - ``isocentre``: LPS mm of the point the beam is aimed at (the origin, where the file does not say either);
+    - ``kind``: what the values are. ``"line_integral"``: taken as they are. ``"intensity"``: ``-ln(I / I0)``, where I0
+      is 1 for fractions (floats up to 1) and else the brightest value. ``"inverted"``: a picture with dark bone (of
+      DICOM: the opposite of what its tags say). ``"auto"``: floats in NRRD, MetaImage and NIfTI, and RT images of
+      :func:`write_radiograph`, are line integrals; DICOM whose pixels are proportional to the beam, and not processed, is
+      intensity; anything else is a picture.
+
+    What is given wins over the file's tags, and those over defaults; an RT image may name its own isocentre. A file of
+    :func:`write_radiograph` brings its exact geometry, which is used unless spacing, distances or ``parallel`` are given.
+    A picture becomes line integrals from 0 (darkest) to :data:`PICTURE_WHITE` (brightest), bone bright, and is not
+    ``calibrated``; grey stored as colour is accepted.
+
+    Raises :class:`InputError` for anything else: not an image, several frames, colour, NaN, a constant picture, unknown
+    spacing, an unknown view, or a view that contradicts the stored geometry.
+    """
+    if kind not in KINDS:
+        raise InputError(f"The kind of values {kind!r} is not known: use one of {', '.join(KINDS)}.")
+    if Path(path).is_dir():
+        raise InputError(f"{path} is a folder: name the file of one X-ray.")
+    image = read_image(path)
+    tags = {key: image.GetMetaData(key).strip() for key in image.GetMetaDataKeys()}
+    pixels = _pixels(image, tags, str(path))
+    explicit = parallel or any(value is not None for value in (spacing, source_to_detector, source_to_isocentre))
+    stored = None
+    if not _is_dicom(tags):
+        stored = stored_in_image(image, not explicit, str(path))
+    elif tags.get(_MODALITY) == "RTIMAGE":
+        stored = stored_in_rtimage(path, not explicit)
+    if stored is not None and stored.projection is not None:
+        placement = _named(stored.projection, stored.name, view, str(path))
+    else:
+        if spacing is None and not _is_dicom(tags) and Path(path).suffix.lower() not in _PICTURES:
+            spacing = image.GetSpacing()[1], image.GetSpacing()[0]
+        placement = projection_from_dicom(
+            tags, pixels.shape, view, spacing, source_to_detector, source_to_isocentre, isocentre, parallel, str(path)
+        )
+    if stored is not None and kind == "auto":
+        kind = "line_integral"
+    is_float = image.GetPixelID() in (sitk.sitkFloat32, sitk.sitkFloat64)
+    line_integrals, calibrated, notes = _line_integrals(pixels, is_float, tags, kind, str(path))
+    if stored is not None:
+        calibrated, notes = calibrated and stored.calibrated, (*stored.notes, *notes)
+    return Radiograph(line_integrals, placement.projection, placement.view, calibrated, (*placement.notes, *notes))
+
+
+def write_radiograph(radiograph: Radiograph, path: str | Path, isocentre: ArrayLike | None = None) -> None:
+    """Write a radiograph as the ending of ``path`` says; the file appears whole or not at all.
+
+    - .nrrd, .mha: float32 and everything else, exactly. The image is one slice that stands where the detector is (LPS mm),
+      so that Slicer shows it there; source or ray direction, name and notes are in its metadata;
+    - .nii, .nii.gz: the same to 1e-3 mm, because NIfTI has a header in single precision; without notes, and with at most 23
+      bytes of the name;
+    - .dcm: DICOM RT Image with 16 bits and the exact geometry (see :mod:`XRayTo3DLib.io.rtimage`); ``isocentre`` (LPS mm),
+      which only DICOM asks for, is the point the beam is aimed at;
+    - .png: 16 bits for the eye, in the clinical look; geometry and scale are lost. For other looks there is
+      :func:`XRayTo3DLib.io.pictures.write_picture`.
+
+    Raises :class:`InputError` for another ending.
+    """
+    name = Path(path).name.lower()
+    if name.endswith(".png"):
+        write_picture(radiograph, path, "clinical")
+    elif name.endswith(".dcm"):
+        write_rtimage(radiograph, path, isocentre)
+    elif name.endswith((".nrrd", ".mha", ".nii", ".nii.gz")):
+        image = radiograph_to_image(radiograph, for_nifti=not name.endswith((".nrrd", ".mha")))
+        with writing(path) as temporary:
+            sitk.WriteImage(image, str(temporary), useCompression=True)
+    else:
+        raise InputError(
+            f"{path} cannot hold a radiograph: end the name in .nrrd or .mha, .nii, .nii.gz or .dcm, or .png for display only."
+        )
+
+
+def _is_dicom(tags: Mapping[str, str]) -> bool:
+    return _PHOTOMETRIC in tags
+
+
+def _pixels(image: sitk.Image, tags: Mapping[str, str], name: str) -> np.ndarray:
+    """The values of one grey frame [row, column], float64 and checked."""
+    frames = image.GetSize()[2:]
+    if tags.get(_FRAMES, "1") not in ("", "0", "1") or any(n > 1 for n in frames):
+        number = int(np.prod(frames, dtype=int))
+        raise InputError(f"{name} holds {number} frames: an X-ray has one; export the frame you mean as its own file.")
+    array = sitk.GetArrayFromImage(image)
+    channels = image.GetNumberOfComponentsPerPixel()
+    array = array.reshape(image.GetSize()[1], image.GetSize()[0], channels).astype(np.float64)
+    colours = array[..., : 3 if channels >= 3 else 1]
+    if channels > 4 or np.ptp(colours, axis=-1).max() > 0:
+        raise InputError(f"{name} is a colour image: an X-ray is grey; export it as greyscale, without coloured marks.")
+    pixels = colours[..., 0]
+    if not np.isfinite(pixels).all():
+        raise InputError(f"{name} holds NaN or infinite pixels: export it again without them.")
+    if min(pixels.shape) < 2 or pixels.min() == pixels.max():
+        raise InputError(f"{name} is constant ({pixels.flat[0]:g} everywhere): it shows nothing; check the file.")
+    return pixels
+
+
+def _named(projection: Projection, own: str, view: str | ArrayLike | None, name: str) -> Placement:
+    """A stored geometry with its ``own`` name; a named view must agree with it and gives it its name."""
+    if not isinstance(view, str):
+        return Placement(projection, own)
+    angle = float(np.degrees(np.arccos(np.clip(views.parse_view(view)[0] @ projection.beam_direction, -1, 1))))
+    if angle > _MIX_UP_DEGREES:
+        raise InputError(
+            f"{name} is called {view}, but the geometry stored in it points {angle:.0f} degrees elsewhere "
+            f"({own or 'unnamed'}): choose the right file or leave the view out."
+        )
+    return Placement(projection, view)
+
+
+def _line_integrals(
+    pixels: np.ndarray, is_float: bool, tags: Mapping[str, str], kind: str, name: str
+) -> tuple[np.ndarray, bool, tuple[str, ...]]:
+    """Line integrals float32, whether they are calibrated, and notes."""
+    dicom = _is_dicom(tags)
+    pixels, bright_is_dense = _stored_values(pixels, tags) if dicom else (pixels, True)
+    if kind == "auto":
+        linear = tags.get(_RELATIONSHIP) == "LIN" and tags.get(_INTENT, "FOR PROCESSING") == "FOR PROCESSING"
+        scaled = dicom and tags.get(_RESCALE_TYPE) == RESCALE_TYPE
+        if scaled or (is_float and not dicom and Path(name).suffix.lower() not in _PICTURES):
+            kind = "line_integral"
+        elif linear and not bright_is_dense:
+            kind = "intensity"
+    if kind == "line_integral":
+        return pixels.astype(np.float32), True, ()
+    low, high = float(pixels.min()), float(pixels.max())
+    if kind == "intensity":
+        if high <= 0:
+            raise InputError(f"{name} has no positive intensity: it cannot be I in -ln(I / I0); name another kind.")
+        fraction = is_float and high <= 1
+        open_beam = 1.0 if fraction else high
+        # A pixel without signal gets half the smallest signal there is, instead of infinity.
+        smallest = float(pixels[pixels > 0].min())
+        notes = () if fraction else (f"The brightest pixel ({high:g}) is taken to be the open beam.",)
+        return -np.log(np.maximum(pixels, smallest / 2) / open_beam).astype(np.float32), True, notes
+    if bright_is_dense == (kind == "inverted"):
+        pixels = low + high - pixels
+    note = "Gain and offset of the picture are unknown; its values are only relative."
+    return ((pixels - low) / (high - low) * PICTURE_WHITE).astype(np.float32), False, (note,)
+
+
+def _stored_values(pixels: np.ndarray, tags: Mapping[str, str]) -> tuple[np.ndarray, bool]:
+    """The values as they are stored in a DICOM file, and whether high ones mean much attenuation.
+
+    GDCM turns MONOCHROME1 (low is shown white) over while reading, but PixelIntensityRelationship and its sign (1: less
+    beam is a lower value) are said of the stored values. Without them a picture is hung as usual, with bone white.
+    """
+    turned = tags.get(_PHOTOMETRIC) == "MONOCHROME1"
+    if turned:
+        signed = tags.get("0028|0103") == "1"
+        ends = -1 if signed else 2 ** int(tags.get("0028|0101") or 16) - 1  # the lowest and the highest value, added
+        slope, intercept = (float(tags.get(key) or default) for key, default in (("0028|1053", 1), ("0028|1052", 0)))
+        pixels = slope * ends + 2 * intercept - pixels
+    sign = tags.get(_SIGN) or ("1" if tags.get(_RELATIONSHIP) in ("LIN", "LOG") else "")
+    return pixels, not turned if sign not in ("1", "-1") else sign == "-1"

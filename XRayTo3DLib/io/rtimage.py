@@ -1,0 +1,233 @@
+"""Radiographs as DICOM: RT Image Storage, with the exact geometry beside the standard's own.
+
+RT Image is the standard's object for a DRR: "DRR" is one of its image types, and it has attributes for the distances of
+source and detector, for the angles of the beam and for where an off-centre detector stands, so other software can place
+the picture. A secondary capture is a picture without geometry, whose scale of grey means nothing.
+
+Of the standard's attributes, those of a cone beam follow from :mod:`XRayTo3DLib.geometry.iec`: any pose of a C-arm becomes angles
+of gantry, couch and receptor about an isocentre. They are decimal text of 16 characters and presume a patient who lies
+supine, head first; they know no parallel beam (RT Image is meant for a "conical imaging geometry": distances and position
+stay empty then, as unknown), nor the name and the notes of a radiograph. So a private block holds all of this once more,
+as doubles in LPS mm, and :func:`XRayTo3DLib.io.radiographs.read_radiograph` takes it from there.
+
+Pixels are 16 bit, and stored * RescaleSlope + RescaleIntercept is the line integral, to half a step of 1/65535 of the
+picture's range. Sources: DICOM PS3.3 A.17 (RT Image), C.8.8.2 (its module), C.11.2 (window), PS3.5 7.8 (private data).
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pydicom
+from pydicom.config import IGNORE
+from pydicom.dataset import Dataset, FileMetaDataset, PrivateBlock
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import UID, ExplicitVRLittleEndian, RTImageStorage, generate_uid
+from pydicom.valuerep import DSfloat
+
+import XRayTo3DLib
+from XRayTo3DLib.errors import InputError
+from XRayTo3DLib.files import writing
+from XRayTo3DLib.geometry.iec import gantry_and_couch, to_iec
+from XRayTo3DLib.geometry.projection import Projection
+from XRayTo3DLib.geometry.vectors import ArrayLike
+from XRayTo3DLib.images.display import clinical_window
+from XRayTo3DLib.io.radiograph_images import Stored
+
+if TYPE_CHECKING:
+    from XRayTo3DLib.images.radiograph import Radiograph
+
+#: The unit of the rescaled values, in RescaleType: line integrals, as DICOM has no word for them.
+RESCALE_TYPE = "LN(I0/I)"
+_CREATOR, _GROUP = "XRayTo3D", 0x0021
+#: Numbers of the private elements: vectors of doubles, and text.
+_VECTORS = {"origin": 1, "row_direction": 2, "column_direction": 3, "spacing": 4, "source": 5, "ray_direction": 6}
+_TEXT = 7
+_LEVELS = 65535
+_LETTERS = (("L", "R"), ("P", "A"), ("H", "F"))
+
+
+def write_rtimage(
+    radiograph: Radiograph,
+    path: str | Path,
+    isocentre: ArrayLike | None = None,
+    patient_name: str = "",
+    patient_id: str = "",
+    study_uid: str | None = None,
+    series_uid: str | None = None,
+    frame_of_reference_uid: str | None = None,
+    instance_number: int = 1,
+) -> None:
+    """Write one radiograph as a DICOM RT Image (see the module); the file appears whole or not at all.
+
+    - ``isocentre``: LPS mm of the point the beam is aimed at, for the distance from source to axis; without it a point on
+      the beam's axis is taken (see :func:`XRayTo3DLib.geometry.iec.to_iec`), which changes nothing about the picture's place;
+    - ``study_uid``, ``series_uid``, ``frame_of_reference_uid``: new ones unless given. Give the DRRs of one CT the same,
+      and the CT's own frame of reference where it is known.
+
+    A radiograph of unknown scale is stored as a digitized film (RADIOGRAPH) instead of a DRR. Raises :class:`InputError`
+    for NaN or infinite pixels, and for names, identifiers or an isocentre that cannot be.
+    """
+    dataset = _dataset(radiograph, isocentre)
+    dataset.PatientName = _text(patient_name, "patient's name")
+    dataset.PatientID = _text(patient_id, "patient's identifier")
+    dataset.StudyInstanceUID = _uid(study_uid, "study")
+    dataset.SeriesInstanceUID = _uid(series_uid, "series")
+    dataset.FrameOfReferenceUID = _uid(frame_of_reference_uid, "frame of reference")
+    dataset.InstanceNumber = instance_number
+    now = datetime.now()
+    for name in ("InstanceCreation", "Content", *(["Study"] if study_uid is None else [])):
+        setattr(dataset, f"{name}Date", now.strftime("%Y%m%d"))
+        setattr(dataset, f"{name}Time", now.strftime("%H%M%S"))
+    with writing(path) as temporary:
+        pydicom.dcmwrite(temporary, dataset, enforce_file_format=True)
+
+
+def stored_in_rtimage(path: str | Path, geometry: bool = True) -> Stored | None:
+    """What a file of :func:`write_rtimage` says beside the pixels; ``None`` for any other DICOM file.
+
+    ``geometry`` asks for the projection too. Raises :class:`InputError` for a geometry that is damaged.
+    """
+    try:
+        dataset = pydicom.dcmread(path, stop_before_pixels=True)
+        block = dataset.private_block(_GROUP, _CREATOR)
+    except (OSError, KeyError, InvalidDicomError):
+        return None
+    try:
+        text = block[_TEXT].value
+        about = json.loads(text.rstrip(b"\0 ") if isinstance(text, bytes) else text)
+        projection = _stored_projection(block, (int(dataset.Rows), int(dataset.Columns))) if geometry else None
+        return Stored(projection, str(about["name"]), bool(about["calibrated"]), tuple(map(str, about["notes"])))
+    except (KeyError, ValueError, TypeError, IndexError) as error:
+        if not geometry:
+            return None
+        raise InputError(f"{path} has a damaged geometry ({error}): give view, spacing and distances.") from None
+
+
+def _stored_projection(block: PrivateBlock, size: tuple[int, int]) -> Projection:
+    found = {name: _doubles(block[number].value) for name, number in _VECTORS.items() if number in block}
+    down, across = found.pop("spacing")
+    return Projection(**found, spacing=(float(down), float(across)), size=size)
+
+
+def _doubles(value: Any) -> np.ndarray:
+    """The numbers of a private element; software that copies files without knowing them may leave their bytes."""
+    return np.frombuffer(value, dtype="<f8") if isinstance(value, bytes) else np.array(value, dtype=np.float64)
+
+
+def _dataset(radiograph: Radiograph, isocentre: ArrayLike | None) -> Dataset:
+    """Everything of the file but patient, study and dates."""
+    projection, made = radiograph.projection, f"XRayTo3D {XRayTo3DLib.__version__}"
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = RTImageStorage
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = generate_uid()
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    for empty in (
+        *("StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName", "StudyID", "PatientBirthDate", "PatientSex"),
+        *("SeriesNumber", "OperatorsName", "PositionReferenceIndicator", "RadiationMachineName", "PrimaryDosimeterUnit"),
+    ):
+        setattr(dataset, empty, None)
+    dataset.Modality, dataset.Manufacturer, dataset.ManufacturerModelName = "RTIMAGE", "XRayTo3D", "XRayTo3D"
+    dataset.SoftwareVersions = XRayTo3DLib.__version__
+    dataset.SeriesDescription = "DRR, not for diagnosis" if radiograph.calibrated else "X-ray, not for diagnosis"
+    dataset.ImageType = ["DERIVED", "SECONDARY", "DRR" if radiograph.calibrated else "RADIOGRAPH"]
+    dataset.ConversionType = "WSD" if radiograph.calibrated else "DF"
+    what = "Digitally reconstructed radiograph: line integrals" if radiograph.calibrated else "X-ray of unknown scale"
+    dataset.DerivationDescription = f"{what}, by {made}. Research use only, not for diagnosis."
+    dataset.BurnedInAnnotation = "NO"
+    dataset.RTImageLabel = _cut(radiograph.name or "DRR", 16)
+    dataset.RTImageName = _cut(radiograph.name or "DRR", 64)
+    dataset.RTImageDescription = _cut(" ".join(radiograph.notes), 1024)
+    _set_pixels(dataset, radiograph)
+    _set_geometry(dataset, projection, isocentre)
+    block = dataset.private_block(_GROUP, _CREATOR, create=True)
+    for name, number in _VECTORS.items():
+        value = getattr(projection, name)
+        if value is not None:
+            block.add_new(number, "FD", [float(v) for v in value])
+    about = {"name": radiograph.name, "calibrated": radiograph.calibrated, "notes": list(radiograph.notes)}
+    block.add_new(_TEXT, "UT", json.dumps(about))
+    return dataset
+
+
+def _set_pixels(dataset: Dataset, radiograph: Radiograph) -> None:
+    """Stored values, their scale and the window, which is that of the clinical look."""
+    values = radiograph.line_integrals.astype(np.float64)
+    black, white = clinical_window(values)  # refuses NaN and infinity
+    intercept = _decimal(float(values.min()))
+    # Text of 16 characters may round: a step that is a little larger still reaches the brightest pixel.
+    slope = _decimal(max((float(values.max()) - intercept) / _LEVELS * (1 + 1e-9), 1e-12))
+    stored = np.clip(np.rint((values - intercept) / slope), 0, _LEVELS).astype("<u2")
+    dataset.Rows, dataset.Columns = stored.shape
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 16, 15, 0
+    dataset.RescaleIntercept, dataset.RescaleSlope = intercept, slope
+    dataset.RescaleType = RESCALE_TYPE if radiograph.calibrated else "US"
+    # High values are those of little beam.
+    dataset.PixelIntensityRelationship, dataset.PixelIntensityRelationshipSign = "LOG", -1
+    # The plain linear window is made for whole numbers: it is shifted by a half, and one wide at least.
+    dataset.VOILUTFunction = "LINEAR_EXACT"
+    dataset.WindowCenter, dataset.WindowWidth = _decimal((black + white) / 2), _decimal(white - black)
+    dataset.PixelData = stored.tobytes()
+
+
+def _set_geometry(dataset: Dataset, projection: Projection, isocentre: ArrayLike | None) -> None:
+    """The standard's attributes of the geometry, as far as they can be true."""
+    dataset.PatientOrientation = [_towards(projection.row_direction), _towards(projection.column_direction)]
+    dataset.ImagePlanePixelSpacing = [_decimal(v) for v in projection.spacing]
+    if projection.ray_direction is not None:
+        normal = abs(projection.normal @ projection.ray_direction) > 1 - 1e-9
+        dataset.RTImagePlane = "NORMAL" if normal else "NON_NORMAL"
+        if not normal:
+            dataset.RTImageOrientation = None
+        gantry, couch = gantry_and_couch(-projection.ray_direction)
+        for unknown in ("XRayImageReceptorAngle", "RTImagePosition", "RadiationMachineSAD", "RTImageSID"):
+            setattr(dataset, unknown, None)
+    else:
+        pose = to_iec(projection, isocentre)
+        gantry, couch = pose.gantry, pose.couch
+        dataset.RTImagePlane = "NORMAL"
+        dataset.XRayImageReceptorAngle = _decimal(pose.receptor)
+        dataset.XRayImageReceptorTranslation = [0, 0, _decimal(pose.source_to_axis - pose.source_to_image)]
+        dataset.RTImageOrientation = [*map(_decimal, pose.row), 0, *map(_decimal, pose.column), 0]
+        dataset.RTImagePosition = [_decimal(v) for v in pose.position]
+        dataset.RadiationMachineSAD = _decimal(pose.source_to_axis)
+        dataset.RTImageSID = _decimal(pose.source_to_image)
+        dataset.PatientPosition = "HFS"
+        dataset.IsocenterPosition = [_decimal(v) for v in pose.isocentre]
+    dataset.GantryAngle, dataset.PatientSupportAngle = _decimal(gantry), _decimal(couch)
+
+
+def _towards(direction: np.ndarray) -> str:
+    """The anatomical letters of a direction (LPS), the largest component first, without those below a fifth."""
+    order = [axis for axis in np.argsort(-np.abs(direction)) if abs(direction[axis]) > 0.2]
+    return "".join(_LETTERS[axis][int(direction[axis] < 0)] for axis in order)
+
+
+def _decimal(value: float) -> DSfloat:
+    """A number as DICOM's decimal text writes it: it equals what will be read."""
+    return DSfloat(str(DSfloat(float(value), auto_format=True)))
+
+
+def _cut(text: str, length: int) -> str:
+    """Text as DICOM takes it: without line ends and backslashes, and at most ``length`` bytes."""
+    clean = "".join(c if c.isprintable() and c != "\\" else " " for c in text)
+    return clean.encode()[:length].decode(errors="ignore").strip()
+
+
+def _text(text: str, what: str) -> str:
+    if _cut(text, 64) != text.strip():
+        raise InputError(f"The {what} {text!r} cannot stand in DICOM: use at most 64 bytes, no backslash and no line end.")
+    return text.strip()
+
+
+def _uid(uid: str | None, what: str) -> str:
+    if uid is not None and not UID(uid, validation_mode=IGNORE).is_valid:
+        raise InputError(f"The {what} UID {uid!r} is not valid: use digits and dots, at most 64 characters, or leave it out.")
+    return uid or generate_uid()

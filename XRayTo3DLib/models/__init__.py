@@ -1,0 +1,1 @@
+"""Model files: where they are, what their cards say, whether they may run."""

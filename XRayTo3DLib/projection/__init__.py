@@ -1,0 +1,1 @@
+"""Line integrals and their adjoint."""

@@ -1,0 +1,1 @@
+"""The compiled kernels; only ``projection.rays`` and ``projection.preview`` call them."""

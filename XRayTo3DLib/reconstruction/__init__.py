@@ -1,0 +1,1 @@
+"""X-rays to volumes."""

@@ -1,0 +1,135 @@
+"""The pictures of a report, as PNG bytes: X-rays, slices beside the truth, residuals, uncertainty."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from XRayTo3DLib.anatomy.surfaces import Surface
+from XRayTo3DLib.images.display import to_display
+from XRayTo3DLib.images.radiograph import Radiograph
+from XRayTo3DLib.images.volume import MU_WATER, Volume, to_hu
+from XRayTo3DLib.report.rendering import render
+
+#: HU shown black and white in slices: lungs, soft tissue and bone at once.
+WINDOW = (-1000.0, 800.0)
+_DPI = 110
+_INK = "#1f2933"
+
+
+def inputs(radiographs: Sequence[Radiograph]) -> bytes:
+    """The X-rays as films."""
+    figure, axes = _figure(1, len(radiographs), 4.3, 4.4)
+    for axis, radiograph in zip(axes[0], radiographs, strict=True):
+        axis.imshow(to_display(radiograph), cmap="gray", extent=_detector_extent(radiograph))
+        axis.set_title(radiograph.name, color=_INK, fontsize=11)
+    return _png(figure)
+
+
+def slices(columns: Sequence[tuple[str, Volume]]) -> bytes:
+    """Axial, coronal and sagittal middle slices of LPS-aligned volumes, a column a volume, all in the same window."""
+    figure, axes = _figure(3, len(columns), 2.75, 2.75)
+    for number, (title, volume) in enumerate(columns):
+        array = to_hu(volume).array
+        extent = [n * s for n, s in zip(volume.grid.size, volume.grid.spacing, strict=True)]
+        middle = [n // 2 for n in array.shape]
+        cuts = [
+            ("axial", array[middle[0]], "upper", (extent[0], extent[1])),
+            ("coronal", array[:, middle[1]], "lower", (extent[0], extent[2])),
+            ("sagittal", array[:, :, middle[2]], "lower", (extent[1], extent[2])),
+        ]
+        for row, (name, cut, origin, (width, height)) in enumerate(cuts):
+            axis = axes[row][number]
+            shown = (0, width, height, 0) if origin == "upper" else (0, width, 0, height)
+            axis.imshow(cut, cmap="gray", vmin=WINDOW[0], vmax=WINDOW[1], origin=origin, extent=shown)
+            if row == 0:
+                axis.set_title(title, color=_INK, fontsize=10)
+            if number == 0:
+                axis.set_ylabel(name, color=_INK, fontsize=10)
+    return _png(figure)
+
+
+def residuals(
+    radiographs: Sequence[Radiograph], before: Sequence[np.ndarray], after: Sequence[np.ndarray], scale: float = 0.1
+) -> bytes:
+    """For each view: measured, re-projected, and the difference before and after fusion.
+
+    Differences are coloured up to ``scale`` times the view's largest line integral.
+    """
+    figure, axes = _figure(len(radiographs), 4, 2.75, 2.7)
+    for row, (radiograph, first, last) in enumerate(zip(radiographs, before, after, strict=True)):
+        measured = radiograph.line_integrals
+        top = float(np.percentile(measured, 99.8)) or 1.0
+        extent = _detector_extent(radiograph)
+        for axis, picture in zip(axes[row], (measured, last), strict=False):
+            axis.imshow(picture, cmap="gray", vmin=0, vmax=top, extent=extent)
+        for axis, picture in zip(axes[row][2:], (first, last), strict=True):
+            limit = scale * top
+            shown = axis.imshow(picture - measured, cmap="RdBu_r", vmin=-limit, vmax=limit, extent=extent)
+        bar = figure.colorbar(shown, ax=axes[row][3], shrink=0.8, pad=0.03)
+        bar.ax.tick_params(labelsize=8, colors=_INK)
+        axes[row][0].set_ylabel(radiograph.name, color=_INK, fontsize=10)
+    for axis, title in zip(axes[0], ("measured", "re-projected", "difference before fusion", "after fusion"), strict=True):
+        axis.set_title(title, color=_INK, fontsize=10)
+    return _png(figure)
+
+
+def uncertainty(columns: Sequence[tuple[str, Volume]]) -> bytes:
+    """Coronal and sagittal middle slices of the model's standard deviation (volumes in 1/mm), shown in HU."""
+    figure, axes = _figure(2, len(columns), 3.6, 3.3)
+    white = max(float(np.percentile(volume.array, 99.5)) for _, volume in columns) / MU_WATER * 1000
+    for number, (title, volume) in enumerate(columns):
+        array = volume.array / MU_WATER * 1000
+        extent = [n * s for n, s in zip(volume.grid.size, volume.grid.spacing, strict=True)]
+        middle = [n // 2 for n in array.shape]
+        cuts = [(array[:, middle[1]], extent[0], "coronal"), (array[:, :, middle[2]], extent[1], "sagittal")]
+        for row, (cut, width, name) in enumerate(cuts):
+            axis = axes[row][number]
+            shown = axis.imshow(cut, cmap="inferno", vmin=0, vmax=white, origin="lower", extent=(0, width, 0, extent[2]))
+            if row == 0:
+                axis.set_title(title, color=_INK, fontsize=10)
+            if number == 0:
+                axis.set_ylabel(name, color=_INK, fontsize=10)
+    scale = figure.colorbar(shown, ax=[axis for row in axes for axis in row], shrink=0.6, pad=0.02)
+    scale.set_label("standard deviation, HU", color=_INK, fontsize=9)
+    scale.ax.tick_params(labelsize=8, colors=_INK)
+    return _png(figure)
+
+
+def surfaces(groups: Sequence[tuple[str, Sequence[Surface]]]) -> bytes:
+    """Surfaces side by side on the same scale, a panel a group, with its title."""
+    drawn = render([surfaces for _, surfaces in groups])
+    figure, axes = _figure(1, len(groups), 3.4, 3.6)
+    for axis, panel, (title, _) in zip(axes[0], np.split(drawn, len(groups), axis=1), groups, strict=True):
+        axis.imshow(panel)
+        axis.set_title(title, color=_INK, fontsize=10)
+    return _png(figure)
+
+
+def _figure(rows: int, columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
+    figure = Figure(figsize=(width * columns, height * rows), dpi=_DPI, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis in axes.flat:
+        axis.set_xticks([])
+        axis.set_yticks([])
+        axis.set_facecolor("black")
+        for side in axis.spines.values():
+            side.set_visible(False)
+    return figure, axes
+
+
+def _detector_extent(radiograph: Radiograph) -> tuple[float, float, float, float]:
+    rows, columns = radiograph.projection.size
+    down, across = radiograph.projection.spacing
+    return 0.0, columns * across, rows * down, 0.0
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()

@@ -1,0 +1,1 @@
+"""X-rays of CTs: materials, beam, detector, inserts, and the phantom."""
