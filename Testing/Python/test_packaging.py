@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import shutil
 import struct
 import subprocess
+import sys
+import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -83,6 +87,51 @@ def test_the_wheel_names_every_package() -> None:
     assert there <= named
 
 
+def test_wheel_and_source_archive_carry_all(tmp_path: Path) -> None:
+    """Both are built from a copy of the tree; the unpacked wheel alone finds its bundled model, schema, recipe and template."""
+    source, unpacked = tmp_path / "source", tmp_path / "wheel"
+    kept = [name for name in working_tree() if not name.startswith("Testing/")]
+    for name in kept:
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, source / name)
+    build = "import setuptools.build_meta as b; b.build_sdist({0!r}); b.build_wheel({0!r})".format(str(tmp_path))
+    done = subprocess.run([sys.executable, "-c", build], cwd=source, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    (wheel,), (archive,) = tmp_path.glob("*.whl"), tmp_path.glob("*.tar.gz")
+    with zipfile.ZipFile(wheel) as file:
+        carried = set(file.namelist())
+        file.extractall(unpacked)
+    with tarfile.open(archive) as file:
+        shipped = {name.partition("/")[2] for name in file.getnames()}
+    library = {name for name in kept if name.startswith("XRayTo3DLib/") and not name.endswith(".cmake")}
+    slicer = {name for name in kept if name.startswith("XRayTo3D/XRayTo3DSlicer/")}
+    resources = {
+        name for name in kept if name.startswith(("Resources/Models/", "Resources/Baselines/")) and not name.endswith(".md")
+    }
+    assert (library | slicer | resources) - shipped == set()
+    moved = {n.removeprefix("XRayTo3D/") for n in slicer} | {
+        "XRayTo3DLib/resources/" + n.removeprefix("Resources/") for n in resources
+    }
+    assert (library | moved) - carried == set()
+    assert_runs_alone(unpacked, tmp_path)
+
+
+def assert_runs_alone(folder: Path, scratch: Path) -> None:
+    """Every module of the library in ``folder`` can be imported from there, and the bundled model is found there and is whole."""
+    use = """
+import importlib, pkgutil, XRayTo3DLib as library
+for module in pkgutil.walk_packages(library.__path__, "XRayTo3DLib."):
+    if not module.name.endswith(("__main__", "demo_scene")):
+        importlib.import_module(module.name)
+model = library.find_models()[0]
+library.verify_model(model)
+print(library.__file__, model.path)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(folder), "XRAYTO3D_HOME": str(scratch / "home")}
+    done = subprocess.run([sys.executable, "-c", use], cwd=scratch, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and done.stdout.count(str(folder)) == 2, done.stdout + done.stderr[-2000:]
+
+
 #: What Slicer's build does, as far as these files go: it copies every listed file below one folder, under the path
 #: it has in the list, and refuses one that is missing.
 _SLICER = """
@@ -154,6 +203,7 @@ def test_cmake_accepts_the_files_and_installs_the_packages_side_by_side(tmp_path
         "Resources/Icons/XRayTo3D.png",
         "XRayTo3DLib/models/model_card.schema.json",
     } <= there
+    assert_runs_alone(installed, tmp_path)
 
 
 def test_metadata_of_the_extension() -> None:
