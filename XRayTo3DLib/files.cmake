@@ -43,6 +43,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/images/display.py
   XRayTo3DLib/images/itk_images.py
   XRayTo3DLib/images/labelmap.py
+  XRayTo3DLib/images/orientation.py
   XRayTo3DLib/images/pixel_matching.py
   XRayTo3DLib/images/radiograph.py
   XRayTo3DLib/images/resampling.py
