@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
+from pydicom.dataset import Dataset
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.files import writing
 from XRayTo3DLib.geometry import views
 from XRayTo3DLib.geometry.projection import Projection
-from XRayTo3DLib.geometry.vectors import ArrayLike
+from XRayTo3DLib.geometry.vectors import ArrayLike, vector
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.io.dicom_geometry import Placement, projection_from_dicom
+from XRayTo3DLib.io.dicom_headers import number, read_header, word, words
 from XRayTo3DLib.io.pictures import write_picture
 from XRayTo3DLib.io.radiograph_images import radiograph_to_image, stored_in_image
 from XRayTo3DLib.io.rtimage import RESCALE_TYPE, stored_in_rtimage, write_rtimage
@@ -30,8 +32,6 @@ PICTURE_WHITE = 5.0
 _MIX_UP_DEGREES = 30.0
 
 _PICTURES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
-_PHOTOMETRIC, _INTENT, _RELATIONSHIP, _SIGN, _FRAMES = "0028|0004", "0008|0068", "0028|1040", "0028|1041", "0028|0008"
-_MODALITY, _RESCALE_TYPE = "0008|0060", "0028|1054"
 
 
 def read_radiograph(
@@ -57,7 +57,8 @@ def read_radiograph(
       intensity; anything else is a picture.
 
     What is given wins over the file's tags, and those over defaults; an RT image may name its own isocentre. A file of
-    :func:`write_radiograph` brings its exact geometry, which is used unless spacing, distances or ``parallel`` are given.
+    :func:`write_radiograph` brings its exact geometry, which is used unless spacing, distances or ``parallel`` are given; an
+    ``isocentre`` shifts it across its beam.
     A picture becomes line integrals from 0 (darkest) to :data:`PICTURE_WHITE` (brightest), bone bright, and is not
     ``calibrated``; grey stored as colour is accepted.
 
@@ -69,26 +70,34 @@ def read_radiograph(
     if Path(path).is_dir():
         raise InputError(f"{path} is a folder: name the file of one X-ray.")
     image = read_image(path)
-    tags = {key: image.GetMetaData(key).strip() for key in image.GetMetaDataKeys()}
-    pixels = _pixels(image, tags, str(path))
+    header = read_header(path)
+    pixels = _pixels(image, header, str(path))
     explicit = parallel or any(value is not None for value in (spacing, source_to_detector, source_to_isocentre))
     stored = None
-    if not _is_dicom(tags):
+    if header is None:
         stored = stored_in_image(image, not explicit, str(path))
-    elif tags.get(_MODALITY) == "RTIMAGE":
-        stored = stored_in_rtimage(path, not explicit)
+    elif word(header, "Modality") == "RTIMAGE":
+        stored = stored_in_rtimage(header, not explicit, str(path))
     if stored is not None and stored.projection is not None:
-        placement = _named(stored.projection, stored.name, view, str(path))
+        placement = _named(_aimed(stored.projection, isocentre), stored.name, view, str(path))
     else:
-        if spacing is None and not _is_dicom(tags) and Path(path).suffix.lower() not in _PICTURES:
+        if spacing is None and header is None and Path(path).suffix.lower() not in _PICTURES:
             spacing = image.GetSpacing()[1], image.GetSpacing()[0]
         placement = projection_from_dicom(
-            tags, pixels.shape, view, spacing, source_to_detector, source_to_isocentre, isocentre, parallel, str(path)
+            header or Dataset(),
+            pixels.shape,
+            view,
+            spacing,
+            source_to_detector,
+            source_to_isocentre,
+            isocentre,
+            parallel,
+            str(path),
         )
     if stored is not None and kind == "auto":
         kind = "line_integral"
     is_float = image.GetPixelID() in (sitk.sitkFloat32, sitk.sitkFloat64)
-    line_integrals, calibrated, notes = _line_integrals(pixels, is_float, tags, kind, str(path))
+    line_integrals, calibrated, notes = _line_integrals(pixels, is_float, header, kind, str(path))
     if stored is not None:
         calibrated, notes = calibrated and stored.calibrated, (*stored.notes, *notes)
     return Radiograph(line_integrals, placement.projection, placement.view, calibrated, (*placement.notes, *notes))
@@ -123,16 +132,14 @@ def write_radiograph(radiograph: Radiograph, path: str | Path, isocentre: ArrayL
         )
 
 
-def _is_dicom(tags: Mapping[str, str]) -> bool:
-    return _PHOTOMETRIC in tags
-
-
-def _pixels(image: sitk.Image, tags: Mapping[str, str], name: str) -> np.ndarray:
+def _pixels(image: sitk.Image, header: Dataset | None, name: str) -> np.ndarray:
     """The values of one grey frame [row, column], float64 and checked."""
     frames = image.GetSize()[2:]
-    if tags.get(_FRAMES, "1") not in ("", "0", "1") or any(n > 1 for n in frames):
-        number = int(np.prod(frames, dtype=int))
-        raise InputError(f"{name} holds {number} frames: an X-ray has one; export the frame you mean as its own file.")
+    told = number(header, "NumberOfFrames") if header is not None else None
+    if (told or 1) > 1 or any(n > 1 for n in frames):
+        raise InputError(
+            f"{name} holds {int(np.prod(frames, dtype=int))} frames: an X-ray has one; export the frame you mean as its own file."
+        )
     array = sitk.GetArrayFromImage(image)
     channels = image.GetNumberOfComponentsPerPixel()
     array = array.reshape(image.GetSize()[1], image.GetSize()[0], channels).astype(np.float64)
@@ -160,16 +167,31 @@ def _named(projection: Projection, own: str, view: str | ArrayLike | None, name:
     return Placement(projection, view)
 
 
+def _aimed(projection: Projection, isocentre: ArrayLike | None) -> Projection:
+    """A stored geometry, shifted across its beam so that the axis meets ``isocentre`` (LPS mm) where one is given."""
+    if isocentre is None:
+        return projection
+    axis = projection.beam_direction
+    offset = vector(isocentre, "isocentre") - projection.centre
+    shift = offset - (offset @ axis) * axis
+    source = None if projection.source is None else projection.source + shift
+    return replace(projection, origin=projection.origin + shift, source=source)
+
+
 def _line_integrals(
-    pixels: np.ndarray, is_float: bool, tags: Mapping[str, str], kind: str, name: str
+    pixels: np.ndarray, is_float: bool, header: Dataset | None, kind: str, name: str
 ) -> tuple[np.ndarray, bool, tuple[str, ...]]:
     """Line integrals float32, whether they are calibrated, and notes."""
-    dicom = _is_dicom(tags)
-    pixels, bright_is_dense = _stored_values(pixels, tags) if dicom else (pixels, True)
+    pixels, bright_is_dense = (pixels, True) if header is None else _stored_values(pixels, header, name)
     if kind == "auto":
-        linear = tags.get(_RELATIONSHIP) == "LIN" and tags.get(_INTENT, "FOR PROCESSING") == "FOR PROCESSING"
-        scaled = dicom and tags.get(_RESCALE_TYPE) == RESCALE_TYPE
-        if scaled or (is_float and not dicom and Path(name).suffix.lower() not in _PICTURES):
+        linear = False
+        if header is None:
+            scaled = is_float and Path(name).suffix.lower() not in _PICTURES
+        else:
+            scaled = word(header, "RescaleType") == RESCALE_TYPE
+            unprocessed = word(header, "PresentationIntentType") in ("", "FOR PROCESSING")
+            linear = unprocessed and word(header, "PixelIntensityRelationship") == "LIN"
+        if scaled:
             kind = "line_integral"
         elif linear and not bright_is_dense:
             kind = "intensity"
@@ -191,17 +213,30 @@ def _line_integrals(
     return ((pixels - low) / (high - low) * PICTURE_WHITE).astype(np.float32), False, (note,)
 
 
-def _stored_values(pixels: np.ndarray, tags: Mapping[str, str]) -> tuple[np.ndarray, bool]:
+def _stored_values(pixels: np.ndarray, header: Dataset, name: str) -> tuple[np.ndarray, bool]:
     """The values as they are stored in a DICOM file, and whether high ones mean much attenuation.
 
     GDCM turns MONOCHROME1 (low is shown white) over while reading, but PixelIntensityRelationship and its sign (1: less
     beam is a lower value) are said of the stored values. Without them a picture is hung as usual, with bone white.
     """
-    turned = tags.get(_PHOTOMETRIC) == "MONOCHROME1"
+    slope, intercept = _rescale(header, "RescaleSlope", 1.0, name), _rescale(header, "RescaleIntercept", 0.0, name)
+    turned = word(header, "PhotometricInterpretation") == "MONOCHROME1"
     if turned:
-        signed = tags.get("0028|0103") == "1"
-        ends = -1 if signed else 2 ** int(tags.get("0028|0101") or 16) - 1  # the lowest and the highest value, added
-        slope, intercept = (float(tags.get(key) or default) for key, default in (("0028|1053", 1), ("0028|1052", 0)))
+        bits = int(number(header, "BitsStored") or 16)
+        ends = -1 if number(header, "PixelRepresentation") == 1 else 2**bits - 1  # the lowest and the highest value, added
         pixels = slope * ends + 2 * intercept - pixels
-    sign = tags.get(_SIGN) or ("1" if tags.get(_RELATIONSHIP) in ("LIN", "LOG") else "")
-    return pixels, not turned if sign not in ("1", "-1") else sign == "-1"
+    relationship, sign = word(header, "PixelIntensityRelationship"), number(header, "PixelIntensityRelationshipSign")
+    if sign not in (1, -1):
+        sign = 1 if relationship in ("LIN", "LOG") else None
+    return pixels, not turned if sign is None else sign == -1
+
+
+def _rescale(header: Dataset, keyword: str, neutral: float, name: str) -> float:
+    """Slope or intercept, ``neutral`` when it is absent; :class:`InputError` for anything but one number."""
+    if not words(header, keyword):
+        return neutral
+    value = number(header, keyword)
+    if value is None:
+        told = "\\".join(words(header, keyword))
+        raise InputError(f"{name} has the {keyword} {told!r}, which is not one number: correct its header.")
+    return value

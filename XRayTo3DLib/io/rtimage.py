@@ -25,7 +25,6 @@ import numpy as np
 import pydicom
 from pydicom.config import IGNORE
 from pydicom.dataset import Dataset, FileMetaDataset, PrivateBlock
-from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID, ExplicitVRLittleEndian, RTImageStorage, generate_uid
 from pydicom.valuerep import DSfloat
 
@@ -87,15 +86,14 @@ def write_rtimage(
         pydicom.dcmwrite(temporary, dataset, enforce_file_format=True)
 
 
-def stored_in_rtimage(path: str | Path, geometry: bool = True) -> Stored | None:
-    """What a file of :func:`write_rtimage` says beside the pixels; ``None`` for any other DICOM file.
+def stored_in_rtimage(dataset: Dataset, geometry: bool = True, name: str = "The RT image") -> Stored | None:
+    """What :func:`write_rtimage` put into a file's header beside the standard's attributes; ``None`` for any other header.
 
     ``geometry`` asks for the projection too. Raises :class:`InputError` for a geometry that is damaged.
     """
     try:
-        dataset = pydicom.dcmread(path, stop_before_pixels=True)
         block = dataset.private_block(_GROUP, _CREATOR)
-    except (OSError, KeyError, InvalidDicomError):
+    except KeyError:
         return None
     try:
         text = block[_TEXT].value
@@ -105,7 +103,7 @@ def stored_in_rtimage(path: str | Path, geometry: bool = True) -> Stored | None:
     except (KeyError, ValueError, TypeError, IndexError) as error:
         if not geometry:
             return None
-        raise InputError(f"{path} has a damaged geometry ({error}): give view, spacing and distances.") from None
+        raise InputError(f"{name} has a damaged geometry ({error}): give view, spacing and distances.") from None
 
 
 def _stored_projection(block: PrivateBlock, size: tuple[int, int]) -> Projection:

@@ -91,3 +91,13 @@ def test_a_real_picture(shared):
     found = read_radiograph(path, "PA", 0.5)
     assert found.name == "PA" and not found.calibrated
     assert 0 < found.line_integrals.mean() < PICTURE_WHITE
+
+
+def test_a_radiograph_cannot_be_made_of_pixels_that_are_no_numbers():
+    view = view_projection("AP", (0, 0, 0), (4, 5), 1.0)
+    for value in (np.nan, np.inf, -np.inf):
+        for kind in (np.float32, np.float64):
+            values = np.ones((4, 5), kind)
+            values[2, 3] = value
+            with pytest.raises(InputError, match="NaN or infinite"):
+                Radiograph(values, view, "AP")

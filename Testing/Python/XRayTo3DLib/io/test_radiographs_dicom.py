@@ -4,13 +4,18 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.tag import BaseTag
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.geometry.views import view_projection
+from XRayTo3DLib.geometry.iec import source_direction
+from XRayTo3DLib.geometry.views import carm_direction, view_projection
+from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.io.dicom_geometry import projection_from_dicom
-from XRayTo3DLib.io.radiographs import PICTURE_WHITE, read_radiograph
+from XRayTo3DLib.io.radiographs import PICTURE_WHITE, read_radiograph, write_radiograph
 
 SOP = {
     "CR": "1.2.840.10008.5.1.4.1.1.1",
@@ -107,37 +112,53 @@ def test_what_is_given_wins_over_the_tags(tmp_path, pixels):
     assert not read_radiograph(path, parallel=True).projection.is_cone
 
 
+def header(tags):
+    """A header as it is after reading: texts that nobody checked."""
+    dataset = Dataset()
+    for keyword, text in tags.items():
+        tag = tag_for_keyword(keyword)
+        dataset[tag] = RawDataElement(BaseTag(tag), dictionary_VR(tag), len(text), text.encode(), 0, False, True)
+    return dataset
+
+
 def test_tags_alone_make_a_projection():
-    tags = {"0018|1164": "0.2\\0.3 ", "0018|5101": "AP ", "0018|1110": "1000", "0018|1111": "", "0018|1114": "1.25"}
-    placed = projection_from_dicom(tags, (4, 5))
+    tags = {
+        "ImagerPixelSpacing": "0.2\\0.3 ",
+        "ViewPosition": "AP ",
+        "DistanceSourceToDetector": "1000",
+        "DistanceSourceToPatient": "",
+        "EstimatedRadiographicMagnificationFactor": "1.25",
+    }
+    placed = projection_from_dicom(header(tags), (4, 5))
     assert placed.view == "AP" and placed.notes == ()
     assert np.linalg.norm(placed.projection.source) == pytest.approx(800)  # SID over magnification
-    angles = {"0018|1510": "-20", "0018|1511": "0", "0018|1164": "1\\1"}
-    assert projection_from_dicom(angles, (4, 5)).view == "RAO20"
-    assert projection_from_dicom({**angles, "0008|0060": "XA", "0018|5101": "AP"}, (4, 5)).view == "RAO20"
-    assert projection_from_dicom({**angles, "0008|0060": "DX", "0018|5101": "AP"}, (4, 5)).view == "AP"
+    angles = {"PositionerPrimaryAngle": "-20", "PositionerSecondaryAngle": "0", "ImagerPixelSpacing": "1\\1"}
+    assert projection_from_dicom(header(angles), (4, 5)).view == "RAO20"
+    assert projection_from_dicom(header({**angles, "Modality": "XA", "ViewPosition": "AP"}), (4, 5)).view == "RAO20"
+    assert projection_from_dicom(header({**angles, "Modality": "DX", "ViewPosition": "AP"}), (4, 5)).view == "AP"
     for gantry, axis in (("0", [0, 1, 0]), ("90", [-1, 0, 0]), ("180", [0, -1, 0]), ("270", [1, 0, 0])):
-        tags = {"300a|011e": gantry, "3002|0011": "1\\1"}
-        assert projection_from_dicom(tags, (4, 5)).projection.beam_direction == pytest.approx(axis, abs=1e-9)
+        tags = {"GantryAngle": gantry, "ImagePlanePixelSpacing": "1\\1"}
+        assert projection_from_dicom(header(tags), (4, 5)).projection.beam_direction == pytest.approx(axis, abs=1e-9)
 
 
 def test_damaged_tags_count_as_missing():
-    tags = {"0018|1164": "0\\0", "0028|0030": "abc", "0018|1110": "-5", "0018|5101": "PA"}
+    tags = {"ImagerPixelSpacing": "0\\0", "PixelSpacing": "abc", "DistanceSourceToDetector": "-5", "ViewPosition": "PA"}
     with pytest.raises(InputError, match="pixel spacing"):
-        projection_from_dicom(tags, (4, 5))
-    placed = projection_from_dicom(tags, (4, 5), spacing=1.0)
+        projection_from_dicom(header(tags), (4, 5))
+    placed = projection_from_dicom(header(tags), (4, 5), spacing=1.0)
     assert placed.projection.source_to_detector == pytest.approx(1500)
 
 
 def test_patient_orientation_turns_the_picture_over():
-    tags = {"0018|1164": "1\\1", "0018|5101": "PA"}
+    tags = {"ImagerPixelSpacing": "1\\1", "ViewPosition": "PA"}
     usual, same, flipped = (
-        projection_from_dicom({**tags, **more}, (40, 60)).projection for more in ({}, {"0020|0020": "L\\F"}, {"0020|0020": "R\\F"})
+        projection_from_dicom(header({**tags, **more}), (40, 60)).projection
+        for more in ({}, {"PatientOrientation": "L\\F"}, {"PatientOrientation": "R\\F"})
     )
     left = np.array([[20.0, 0, 5]])
     assert same.project(left) == pytest.approx(usual.project(left))
     assert flipped.project(left)[0] == pytest.approx([59 - usual.project(left)[0, 0], usual.project(left)[0, 1]])
-    upside_down = projection_from_dicom({**tags, "0020|0020": "L\\H"}, (40, 60))
+    upside_down = projection_from_dicom(header({**tags, "PatientOrientation": "L\\H"}), (40, 60))
     assert upside_down.projection.project(left)[0, 1] == pytest.approx(39 - usual.project(left)[0, 1])
     assert any("turned over" in note for note in upside_down.notes)
 
@@ -208,3 +229,39 @@ def test_an_unknown_view_is_refused_with_the_words_that_are_known(tmp_path, pixe
     path = write_dicom(tmp_path / "a.dcm", pixels, ImagerPixelSpacing=[1, 1], ViewPosition="RLO")
     with pytest.raises(InputError, match="AP, PA, LAT"):
         read_radiograph(path)
+
+
+def test_angles_are_read_as_exactly_as_they_are_written(tmp_path, pixels):
+    """Far below 1e-4 degrees, and beyond six digits; two angles that differ by 1e-5 degrees are two views."""
+    for modality, primary, secondary in (("XA", 2e-5, -3e-6), ("XA", -0.00005, 12.3456789), ("XA", 31.4159265, 0.0)):
+        path = tmp_path / "angles.dcm"
+        tags = {"PositionerPrimaryAngle": f"{primary:.10f}", "PositionerSecondaryAngle": f"{secondary:.10f}"}
+        write_dicom(path, pixels, modality, ImagerPixelSpacing=[0.2, 0.2], **tags)
+        found = read_radiograph(path)
+        assert found.projection.beam_direction == pytest.approx(carm_direction(primary, secondary), abs=1e-12)
+        assert "e-" not in found.name
+    for gantry, couch in ((33.3333333, 0.0), (1e-5, 0.0), (12.5, 20.0000001)):
+        tags = {"GantryAngle": f"{gantry:.8f}", "PatientSupportAngle": f"{couch:.8f}", "ImagePlanePixelSpacing": "1\\1"}
+        found = projection_from_dicom(header(tags), (4, 5)).projection
+        assert found.beam_direction == pytest.approx(-source_direction(gantry, couch), abs=1e-12)
+
+
+def test_a_slope_of_two_numbers_is_refused_in_a_sentence(tmp_path, pixels):
+    path = tmp_path / "slope.dcm"
+    for photometric in ("MONOCHROME1", "MONOCHROME2"):
+        write_dicom(path, pixels, photometric=photometric, ViewPosition="PA", ImagerPixelSpacing=[0.2, 0.2], RescaleSlope=[1, 2])
+        with pytest.raises(InputError, match="not one number"):
+            read_radiograph(path)
+
+
+def test_an_isocentre_shifts_a_stored_geometry_across_its_beam(tmp_path):
+    values = np.ones((8, 10), np.float32)
+    values[3, 4] = 2
+    for distance in (1500.0, None):
+        view = view_projection("LAT", (5, 6, 7), (8, 10), 1.5, distance)
+        for ending in (".dcm", ".nrrd", ".nii.gz"):
+            write_radiograph(Radiograph(values, view, "LAT"), tmp_path / f"x{ending}")
+            found = read_radiograph(tmp_path / f"x{ending}", isocentre=(100, 26, -13)).projection
+            moved = found.centre - view.centre
+            assert moved == pytest.approx([0, 20, -20], abs=2e-3), (ending, distance)
+            assert found.source is None or found.source - view.source == pytest.approx([0, 20, -20], abs=2e-3)

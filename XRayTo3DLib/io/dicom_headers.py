@@ -1,0 +1,81 @@
+"""The header of one DICOM file as pydicom's dataset, and its values as numbers and words that can be trusted.
+
+Numbers never go through words of our own: a decimal string becomes the float it says, a sequence stays a sequence.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pydicom
+from pydicom.config import IGNORE, settings
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+
+from XRayTo3DLib.errors import InputError
+
+
+def read_header(path: str | Path) -> Dataset | None:
+    """Everything of a DICOM file but its pixels; ``None`` for a file that is not DICOM.
+
+    Raises :class:`InputError` for a header that is cut off or cannot be decoded.
+    """
+    mode, settings.reading_validation_mode = settings.reading_validation_mode, IGNORE
+    try:
+        dataset = pydicom.dcmread(path, stop_before_pixels=True)
+        dataset.decode()  # texts, in their character set, now and not when they are used
+        return dataset
+    except InvalidDicomError:
+        return None
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist: check the path.") from None
+    except Exception as error:  # pydicom has no one class for what a damaged file can raise
+        raise InputError(f"The DICOM header of {path} is damaged ({type(error).__name__}): export the image again.") from None
+    finally:
+        settings.reading_validation_mode = mode
+
+
+def numbers(header: Dataset, keyword: str) -> list[float]:
+    """The finite numbers of an element, by its keyword; empty when it is missing, empty or holds anything else."""
+    try:
+        value = header.get(keyword)
+        found = [float(part) for part in (value if _is_many(value) else [value])]
+    except (TypeError, ValueError, OverflowError):
+        return []
+    return found if all(map(math.isfinite, found)) else []
+
+
+def number(header: Dataset, keyword: str) -> float | None:
+    """The one finite number of an element; ``None`` when there is none, or several."""
+    found = numbers(header, keyword)
+    return found[0] if len(found) == 1 else None
+
+
+def length(header: Dataset, keyword: str) -> float | None:
+    """The one number above zero of an element, such as a distance in mm."""
+    found = number(header, keyword)
+    return found if found is not None and found > 0 else None
+
+
+def words(header: Dataset, keyword: str) -> list[str]:
+    """The texts of an element, without blanks around them; empty when it is missing or empty."""
+    try:
+        value = header.get(keyword)
+    except (TypeError, ValueError):
+        return []
+    if value is None or isinstance(value, Dataset):
+        return []
+    parts = [str(part).strip() for part in (value if _is_many(value) else [value])]
+    return parts if any(parts) else []
+
+
+def word(header: Dataset, keyword: str) -> str:
+    """The text of an element that has one; empty when there is none, or several."""
+    found = words(header, keyword)
+    return found[0] if len(found) == 1 else ""
+
+
+def _is_many(value: Any) -> bool:
+    return not isinstance(value, (str, bytes)) and hasattr(value, "__iter__")
