@@ -50,6 +50,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/images/volume.py
   XRayTo3DLib/io/__init__.py
   XRayTo3DLib/io/dicom_geometry.py
+  XRayTo3DLib/io/dicom_headers.py
   XRayTo3DLib/io/dicom_series.py
   XRayTo3DLib/io/image_files.py
   XRayTo3DLib/io/labelmaps.py
