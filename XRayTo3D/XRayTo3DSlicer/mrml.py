@@ -95,8 +95,7 @@ def polydata_from_node(node: slicer.vtkMRMLModelNode) -> vtk.vtkPolyData:
 
 def grid(array: np.ndarray, affine: np.ndarray) -> Grid:
     """The grid of voxels [z, y, x] whose 4x4 matrix from voxel index to LPS mm is given."""
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    return Grid(array.shape[::-1], tuple(spacing), tuple(affine[:3, 3]), affine[:3, :3] / spacing)
+    return Grid.from_affine(affine, array.shape[::-1])
 
 
 def to_world(node: slicer.vtkMRMLTransformableNode) -> np.ndarray:

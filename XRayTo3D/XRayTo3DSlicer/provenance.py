@@ -54,25 +54,12 @@ def sources(node: slicer.vtkMRMLNode) -> list[slicer.vtkMRMLNode]:
 
 def projection_to_text(projection: Projection) -> str:
     """A projection as JSON (LPS, mm), with every digit."""
-    values = {
-        "origin": projection.origin.tolist(),
-        "row_direction": projection.row_direction.tolist(),
-        "column_direction": projection.column_direction.tolist(),
-        "spacing": list(projection.spacing),
-        "size": list(projection.size),
-    }
-    for key in ("source", "ray_direction"):  # one of the two
-        point = getattr(projection, key)
-        if point is not None:
-            values[key] = point.tolist()
-    return json.dumps(values)
+    return json.dumps(projection.to_dict())
 
 
 def projection_from_text(text: str, name: str) -> Projection:
     """The inverse of :func:`projection_to_text`; ``name`` is the node's, for the :class:`InputError` of a bad one."""
     try:
-        values = json.loads(text)
-        values["spacing"], values["size"] = tuple(values["spacing"]), tuple(values["size"])
-        return Projection(**values)
-    except (ValueError, TypeError, KeyError) as error:
+        return Projection.from_dict(json.loads(text))
+    except (ValueError, RecursionError) as error:
         raise InputError(f"The projection stored on {name} is damaged ({error}): set its geometry again.") from error

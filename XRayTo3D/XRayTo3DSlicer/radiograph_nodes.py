@@ -13,7 +13,6 @@ from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DSlicer import display, mrml, provenance
 
 #: A radiograph is a volume with one slice of this thickness in mm, in the plane of its detector.
-_SLICE_MM = 1.0
 #: A radiograph counts as moved when a corner of its image lies further from where its geometry says, in mm.
 _MOVED_MM = 1e-2
 
@@ -24,7 +23,7 @@ def radiograph_to_node(radiograph: Radiograph, name: str, kind: str = provenance
     ``kind`` is the node's attribute Type: a radiograph, its re-projection, the difference of both, or a single structure.
     """
     values = radiograph.line_integrals.astype(np.float32)
-    node = mrml.image_to_node(values[np.newaxis], _detector_affine(radiograph.projection), name)
+    node = mrml.image_to_node(values[np.newaxis], radiograph.projection.detector_affine, name)
     provenance.write(node, Type=kind, View=radiograph.name, Calibrated=radiograph.calibrated)
     provenance.write(node, Projection=provenance.projection_to_text(radiograph.projection), Notes=radiograph.notes)
     if kind == provenance.STRUCTURE:  # most of the picture is empty
@@ -40,7 +39,7 @@ def set_projection(node: slicer.vtkMRMLScalarVolumeNode, projection: Projection)
     columns, rows, _ = mrml.dimensions(node)
     if projection.size != (rows, columns):
         raise InputError(f"{node.GetName()} has {rows} rows and {columns} columns but its geometry {projection.size}: correct it.")
-    mrml.place(node, _detector_affine(projection))
+    mrml.place(node, projection.detector_affine)
     provenance.write(node, Projection=provenance.projection_to_text(projection))
 
 
@@ -62,39 +61,19 @@ def radiograph_from_node(node: slicer.vtkMRMLScalarVolumeNode) -> Radiograph:
         )
     world = mrml.to_world(node)
     if not np.array_equal(world, np.eye(4)):
-        projection = _moved(projection, world, node.GetName())
+        try:
+            projection = projection.transformed(world)
+        except InputError:
+            raise InputError(
+                f"The transform of {node.GetName()} is not rigid, which no X-ray system is: use a rigid transform."
+            ) from None
     calibrated = bool(json.loads(provenance.read(node, "Calibrated") or "true"))
     notes = tuple(json.loads(provenance.read(node, "Notes") or "[]"))
     return Radiograph(array[0].astype(np.float32), projection, provenance.read(node, "View") or node.GetName(), calibrated, notes)
-
-
-def _detector_affine(projection: Projection) -> np.ndarray:
-    """4x4 matrix from (column, row, 0, 1) to LPS mm; the third axis is the detector's normal."""
-    affine = np.eye(4)
-    affine[:3, 0] = projection.row_direction * projection.spacing[1]
-    affine[:3, 1] = projection.column_direction * projection.spacing[0]
-    affine[:3, 2] = projection.normal * _SLICE_MM
-    affine[:3, 3] = projection.origin
-    return affine
 
 
 def _apart(affine: np.ndarray, projection: Projection) -> float:
     """How far, in mm, two placements of a detector differ at its corners."""
     rows, columns = projection.size
     corners = np.array([[c, r, 0, 1] for c in (0, columns - 1) for r in (0, rows - 1)], dtype=float)
-    return float(np.abs(corners @ (affine - _detector_affine(projection)).T).max())
-
-
-def _moved(projection: Projection, world: np.ndarray, name: str) -> Projection:
-    turn, shift = world[:3, :3], world[:3, 3]
-    if np.abs(turn.T @ turn - np.eye(3)).max() > 1e-6:
-        raise InputError(f"The transform of {name} is not rigid, which no X-ray system is: use a rigid transform.")
-    return Projection(
-        turn @ projection.origin + shift,
-        turn @ projection.row_direction,
-        turn @ projection.column_direction,
-        projection.spacing,
-        projection.size,
-        None if projection.source is None else turn @ projection.source + shift,
-        None if projection.ray_direction is None else turn @ projection.ray_direction,
-    )
+    return float(np.abs(corners @ (affine - projection.detector_affine).T).max())

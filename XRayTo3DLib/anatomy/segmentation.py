@@ -88,10 +88,7 @@ def _coarse(volume: Volume) -> tuple[np.ndarray, Grid]:
     for axis, factor in enumerate(factors):
         split = (*array.shape[:axis], -1, factor, *array.shape[axis + 1 :])
         array = array.reshape(split).mean(axis=axis + 1, dtype=np.float32)
-    affine = volume.grid.affine
-    origin = affine[:3, :3] @ ((np.array(factors[::-1]) - 1) / 2) + affine[:3, 3]
-    spacing = np.array(volume.grid.spacing) * factors[::-1]
-    return array, Grid(array.shape[::-1], tuple(spacing), tuple(origin), volume.grid.direction)
+    return array, volume.grid.coarsened(factors[::-1])
 
 
 def _fine(mask: np.ndarray, grid: Grid, target: Grid) -> np.ndarray:
@@ -99,8 +96,7 @@ def _fine(mask: np.ndarray, grid: Grid, target: Grid) -> np.ndarray:
     if grid is target:
         return mask
     # The outermost voxels reach past their centres.
-    image = to_sitk(np.pad(mask, 1, mode="edge").astype(np.float32), grid)
-    image.SetOrigin((grid.affine @ [-1, -1, -1, 1])[:3].tolist())
+    image = to_sitk(np.pad(mask, 1, mode="edge").astype(np.float32), grid.padded(1))
     direction = target.direction.ravel().tolist()
     moved = sitk.Resample(image, target.size, sitk.Transform(), sitk.sitkLinear, target.origin, target.spacing, direction)
     return sitk.GetArrayViewFromImage(moved) >= 0.5

@@ -216,7 +216,7 @@ def run(args: argparse.Namespace) -> None:
     from XRayTo3DLib.io.labelmaps import read_labelmap
     from XRayTo3DLib.io.transforms import read_transform
     from XRayTo3DLib.io.volumes import read_volume
-    from XRayTo3DLib.simulation.drr import moved_grid, render_drr
+    from XRayTo3DLib.simulation.drr import render_drr
 
     use_threads(args.threads)
     views = [*args.view, *(path.stem for path in args.matrix)]
@@ -235,7 +235,7 @@ def run(args: argparse.Namespace) -> None:
     check_stems(views, structures, where)
     keep_inputs(where.folder, file_names(views, structures, where, args.look), files)
     volume = read_volume(args.ct)
-    grid = moved_grid(volume.grid, transform)
+    grid = volume.grid if transform is None else volume.grid.transformed(transform)
     isocentre = grid.centre if args.isocentre is None else np.array(args.isocentre)
     projections = _projections(args, matrices, grid, isocentre)
     with staged(where.folder) as folder:

@@ -1,28 +1,32 @@
-"""Where X-rays start, where they land, and how that is written down.
+"""Where the voxels of a volume stand: one frozen value, and what is done to it.
 
-Everything here is LPS, millimetres, float64. A :class:`Projection` is the whole geometry of one radiograph; a
-:class:`Grid` is the geometry of one volume. The 3x4 matrix of a projection maps homogeneous LPS points to
-``(column * w, row * w, w)`` with pixel [0, 0] centred on (0, 0) (Hartley and Zisserman, Multiple View Geometry, ch. 6).
+Everything here is LPS, millimetres, float64. The affine matrix is that of ITK and NIfTI, from voxel index (x, y, z) to mm.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.geometry.vectors import ArrayLike, vector
+from XRayTo3DLib.geometry.vectors import LARGEST_LENGTH, ArrayLike, checked_keys, immutable, numbers, vector
+
+_FIELDS = ("size", "spacing", "origin", "direction")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Grid:
     """A regular voxel grid: ``size`` and ``spacing`` in (x, y, z) order, ``origin`` the LPS centre of voxel (0, 0, 0).
 
     ``direction`` is the 3x3 matrix of ITK: its columns are the LPS directions of the x, y and z index axes. It may be
     oblique or left-handed; both are honoured. Arrays on this grid have the shape ``size[::-1]``, that is [z, y, x].
+
+    Immutable with all its arrays, hashable, and equal to a grid with the same numbers (:meth:`same_as` allows for rounding).
+    Raises :class:`InputError` for a grid that cannot be.
     """
 
     size: tuple[int, int, int]
@@ -31,20 +35,32 @@ class Grid:
     direction: np.ndarray = field(default_factory=lambda: np.eye(3))
 
     def __post_init__(self) -> None:
-        size = tuple(int(n) for n in self.size)
-        spacing = tuple(float(s) for s in self.spacing)
-        if len(size) != 3 or min(size) < 1:
+        size, spacing, direction = numbers(self.size), numbers(self.spacing), numbers(self.direction)
+        if size.shape != (3,) or not (np.isfinite(size).all() and (size == np.floor(size)).all() and size.min() >= 1):
             raise InputError(f"A volume grid needs three sizes of at least 1, got {self.size}: check the image.")
-        if len(spacing) != 3 or not np.isfinite(spacing).all() or min(spacing) <= 0:
-            raise InputError(f"The voxel spacing {spacing} must be three positive numbers in mm: check the image.")
-        direction = np.asarray(self.direction, dtype=np.float64).reshape(3, 3).copy()
-        if not np.isfinite(direction).all() or abs(np.linalg.det(direction)) < 1e-6:
+        if spacing.shape != (3,) or not ((spacing > 1 / LARGEST_LENGTH) & (spacing < LARGEST_LENGTH)).all():
+            shown = tuple(spacing.tolist()) if spacing.ndim == 1 and spacing.size else self.spacing
+            raise InputError(f"The voxel spacing {shown} must be three positive numbers in mm: check the image.")
+        if direction.size != 9 or not np.isfinite(direction).all() or abs(np.linalg.det(direction.reshape(3, 3))) < 1e-6:
             raise InputError("The direction matrix of the volume is singular: correct the image header or resample it.")
-        direction.setflags(write=False)
-        object.__setattr__(self, "size", size)
-        object.__setattr__(self, "spacing", spacing)
-        object.__setattr__(self, "origin", tuple(float(v) for v in vector(self.origin, "volume origin")))
-        object.__setattr__(self, "direction", direction)
+        object.__setattr__(self, "size", tuple(int(n) for n in size))
+        object.__setattr__(self, "spacing", tuple(spacing.tolist()))
+        object.__setattr__(self, "origin", tuple(vector(self.origin, "volume origin").tolist()))
+        object.__setattr__(self, "direction", immutable(direction.reshape(3, 3)))
+
+    @cached_property
+    def _key(self) -> tuple[object, ...]:
+        return self.size, self.spacing, self.origin, tuple(self.direction.ravel().tolist())
+
+    def __eq__(self, other: object) -> bool:
+        return self._key == other._key if isinstance(other, Grid) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Through the constructor: arrays come out of a pickle writable.
+        return type(self), (self.size, self.spacing, self.origin, self.direction)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -57,25 +73,23 @@ class Grid:
         matrix = np.eye(4)
         matrix[:3, :3] = self.direction * np.asarray(self.spacing)
         matrix[:3, 3] = self.origin
-        return matrix
+        return immutable(matrix)
 
     @cached_property
     def to_index(self) -> np.ndarray:
         """4x4 matrix from LPS mm to voxel indices (x, y, z)."""
-        inverse: np.ndarray = np.linalg.inv(self.affine)
-        inverse.setflags(write=False)
-        return inverse
+        return immutable(np.linalg.inv(self.affine))
 
     @cached_property
     def centre(self) -> np.ndarray:
         """LPS mm of the middle of the grid."""
-        return self.affine[:3, :3] @ ((np.asarray(self.size) - 1) / 2) + self.affine[:3, 3]
+        return immutable(self.affine[:3, :3] @ ((np.asarray(self.size) - 1) / 2) + self.affine[:3, 3])
 
     @cached_property
     def corners(self) -> np.ndarray:
         """LPS mm of the eight outer corners (voxel faces, not centres), shape (8, 3)."""
         ends = np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in self.size], indexing="ij")).reshape(3, -1)
-        return (self.affine[:3, :3] @ ends).T + self.affine[:3, 3]
+        return immutable((self.affine[:3, :3] @ ends).T + self.affine[:3, 3])
 
     @property
     def voxel_volume(self) -> float:
@@ -86,6 +100,64 @@ class Grid:
         """Whether two grids put every voxel at the same place, to ``tolerance`` mm at the corners."""
         return self.size == other.size and bool(np.abs(self.corners - other.corners).max() <= tolerance)
 
+    def cropped(self, box: Sequence[slice]) -> Grid:
+        """The grid of ``array[box]``, three slices [z, y, x]; starts below 0 and stops past the end reach beyond this grid."""
+        sides = list(box)[::-1]
+        if len(sides) != 3 or any(side.step not in (None, 1) for side in sides):
+            raise InputError(f"The box {box!r} must be three slices (z, y, x) without steps: correct it.")
+        first = [0 if side.start is None else side.start for side in sides]
+        last = [n if side.stop is None else side.stop for side, n in zip(sides, self.size, strict=True)]
+        return self._spanning(np.array(first, dtype=float), np.array(last) - first, self.spacing)
+
+    def padded(self, before: int | Sequence[int], after: int | Sequence[int] | None = None) -> Grid:
+        """The grid with voxels added ``before`` the first and ``after`` the last (as before, unless given) of (x, y, z)."""
+        added = np.broadcast_to(before, 3), np.broadcast_to(before if after is None else after, 3)
+        return self._spanning(-added[0].astype(float), np.asarray(self.size) + added[0] + added[1], self.spacing)
+
+    def coarsened(self, factor: int | Sequence[int]) -> Grid:
+        """The grid of blocks of ``factor`` (one number, or one for x, y and z) voxels; the last blocks may reach beyond."""
+        factors = np.broadcast_to(factor, 3)
+        size = -(-np.asarray(self.size) // factors)
+        return self._spanning((factors - 1) / 2, size, np.asarray(self.spacing) * factors)
+
+    def resized(self, size: Sequence[int]) -> Grid:
+        """The same box, face to face, in another number of voxels (x, y, z)."""
+        wanted = np.broadcast_to(size, 3)
+        return self._spanning(0.5 * np.array(self.size) / wanted - 0.5, wanted, np.array(self.spacing) * self.size / wanted)
+
+    def _spanning(self, first: np.ndarray, size: Sequence[int] | np.ndarray, spacing: Sequence[float] | np.ndarray) -> Grid:
+        """``size`` voxels of ``spacing`` along the same axes, the first one centred on the index ``first``."""
+        origin = self.affine[:3, :3] @ first + self.affine[:3, 3]
+        return Grid(tuple(size), tuple(spacing), tuple(origin), self.direction)  # type: ignore[arg-type]
+
+    def transformed(self, matrix: ArrayLike | Sequence[Sequence[float]]) -> Grid:
+        """The grid of a volume that a 4x4 affine matrix (LPS mm) has moved; the voxels stay what they are.
+
+        The matrix may turn, shift, mirror, scale and shear. Raises :class:`InputError` for one that is not affine, not finite
+        or singular.
+        """
+        values = numbers(matrix)
+        if values.shape != (4, 4):
+            raise InputError(f"The transform has the shape {np.shape(values)}: give a 4x4 matrix of numbers (LPS mm).")
+        if not np.isfinite(values).all():
+            raise InputError("The transform holds NaN or infinite numbers: correct the 4x4 matrix.")
+        if np.abs(values[3] - [0, 0, 0, 1]).max() > 1e-9:
+            raise InputError(f"The last row of the transform is {values[3].tolist()}, not 0 0 0 1: give a linear (affine) one.")
+        lengths = np.linalg.norm(values[:3, :3], axis=0)
+        if lengths.min() < 1e-9 or abs(np.linalg.det(values[:3, :3] / np.maximum(lengths, 1e-9))) < 1e-6:
+            raise InputError("The transform is singular, it would flatten the CT: correct the 4x4 matrix.")
+        return Grid.from_affine(values @ self.affine, self.size)
+
+    @staticmethod
+    def from_affine(affine: ArrayLike | Sequence[Sequence[float]], size: Sequence[int]) -> Grid:
+        """The grid of ``size`` (x, y, z) voxels whose 4x4 matrix from voxel index to LPS mm is given, as :attr:`affine`."""
+        values = numbers(affine)
+        if values.shape != (4, 4) or not np.isfinite(values).all() or np.abs(values[3] - [0, 0, 0, 1]).max() > 1e-9:
+            raise InputError("The affine matrix of a grid must be 4x4 finite numbers that end in 0 0 0 1: correct it.")
+        spacing = np.linalg.norm(values[:3, :3], axis=0)
+        direction = values[:3, :3] / np.where(spacing > 0, spacing, 1)
+        return Grid(tuple(size), tuple(spacing), tuple(values[:3, 3]), direction)  # type: ignore[arg-type]
+
     @staticmethod
     def centred(centre: ArrayLike, size: int | Sequence[int] = 64, spacing: float | Sequence[float] = 4.0) -> Grid:
         """An LPS-aligned grid around ``centre`` (mm)."""
@@ -93,3 +165,17 @@ class Grid:
         spacings = np.broadcast_to(np.asarray(spacing, dtype=float), 3)
         origin = vector(centre, "grid centre") - (sizes - 1) / 2 * spacings
         return Grid(tuple(sizes), tuple(spacings), tuple(origin))  # type: ignore[arg-type]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Lists of numbers for JSON, with every digit; :meth:`from_dict` gives an equal grid."""
+        return {
+            "size": list(self.size),
+            "spacing": list(self.spacing),
+            "origin": list(self.origin),
+            "direction": self.direction.tolist(),
+        }
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> Grid:
+        """The inverse of :meth:`to_dict`; :class:`InputError` for anything else."""
+        return Grid(**checked_keys(values, _FIELDS, (), "grid"))

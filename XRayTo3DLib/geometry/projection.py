@@ -1,19 +1,21 @@
 """Where X-rays start, where they land, and how that is written down.
 
-Everything here is LPS, millimetres, float64. A :class:`Projection` is the whole geometry of one radiograph; a
-:class:`Grid` is the geometry of one volume. The 3x4 matrix of a projection maps homogeneous LPS points to
-``(column * w, row * w, w)`` with pixel [0, 0] centred on (0, 0) (Hartley and Zisserman, Multiple View Geometry, ch. 6).
+Everything here is LPS, millimetres, float64. A :class:`Projection` is the whole geometry of one radiograph. The 3x4 matrix
+of a projection maps homogeneous LPS points to ``(column * w, row * w, w)`` with pixel [0, 0] centred on (0, 0) (Hartley and
+Zisserman, Multiple View Geometry, ch. 6).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.geometry.vectors import LARGEST_LENGTH, ArrayLike, unit, vector
+from XRayTo3DLib.geometry.vectors import LARGEST_LENGTH, ArrayLike, checked_keys, immutable, numbers, unit, vector
 
 #: More pixels than this along a side of a detector are a mistake in the geometry.
 LARGEST_SIDE = 16384
@@ -21,23 +23,28 @@ LARGEST_SIDE = 16384
 #: Two directions count as the same view below this angle.
 SAME_VIEW_DEGREES = 5.0
 
+_VECTORS = ("origin", "row_direction", "column_direction")
+_BEAMS = ("source", "ray_direction")
+#: A rotation may differ from an orthonormal matrix by this much: matrices of text files are rounded.
+_RIGID = 1e-6
+
 
 def detector_size(size: object) -> tuple[int, int]:
     """``size`` as (rows, columns); :class:`InputError` unless it is two whole numbers that a detector can have."""
-    numbers = np.asarray(size)
-    if numbers.shape != (2,) or numbers.dtype.kind not in "iuf" or (numbers != np.floor(numbers)).any() or numbers.min() < 1:
+    sides = numbers(size)
+    if sides.shape != (2,) or (sides != np.floor(sides)).any() or sides.min() < 1:
         raise InputError(f"The detector size {size!r} must be (rows, columns), two whole numbers of at least 1: correct it.")
-    if numbers.max() > LARGEST_SIDE:
+    if sides.max() > LARGEST_SIDE:
         raise InputError(
-            f"The detector has {numbers[0]:g} x {numbers[1]:g} pixels, more than {LARGEST_SIDE} along a side: use larger "
+            f"The detector has {sides[0]:g} x {sides[1]:g} pixels, more than {LARGEST_SIDE} along a side: use larger "
             "pixels or a smaller detector."
         )
-    return int(numbers[0]), int(numbers[1])
+    return int(sides[0]), int(sides[1])
 
 
 @dataclass(frozen=True, eq=False)
 class Projection:
-    """The geometry of one radiograph, immutable.
+    """The geometry of one radiograph: immutable with all its arrays, hashable, and equal to one with the same numbers.
 
     - ``origin``: LPS mm of the centre of pixel [0, 0];
     - ``row_direction``: unit vector along a row, the way the column index grows;
@@ -59,19 +66,18 @@ class Projection:
     ray_direction: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        for name in ("origin", "row_direction", "column_direction"):
-            object.__setattr__(self, name, vector(getattr(self, name), name.replace("_", " ")))
-        for name in ("row_direction", "column_direction"):
-            object.__setattr__(self, name, unit(getattr(self, name), name.replace("_", " ")))
+        object.__setattr__(self, "origin", vector(self.origin, "origin"))
+        object.__setattr__(self, "row_direction", unit(self.row_direction, "row direction"))
+        object.__setattr__(self, "column_direction", unit(self.column_direction, "column direction"))
         if abs(self.row_direction @ self.column_direction) > 1e-4:
             raise InputError("The detector's row and column directions are not at right angles: correct the geometry.")
         object.__setattr__(self, "size", detector_size(self.size))
-        spacing = np.asarray(self.spacing, dtype=np.float64)
+        spacing = numbers(self.spacing)
         if spacing.shape != (2,) or not ((spacing > 1 / LARGEST_LENGTH) & (spacing < LARGEST_LENGTH)).all():
             raise InputError(
                 f"The detector's pixel spacing {self.spacing} must be two positive numbers in mm: correct the spacing."
             )
-        object.__setattr__(self, "spacing", (float(self.spacing[0]), float(self.spacing[1])))
+        object.__setattr__(self, "spacing", (float(spacing[0]), float(spacing[1])))
         if (self.source is None) == (self.ray_direction is None):
             raise InputError("A projection needs either a source point (cone beam) or a ray direction (parallel beam).")
         if self.source is not None:
@@ -83,6 +89,22 @@ class Projection:
             if abs(self.normal @ self.ray_direction) < 1e-6:
                 raise InputError("The rays run along the detector plane: turn the detector towards the beam.")
 
+    @cached_property
+    def _key(self) -> tuple[object, ...]:
+        points = (getattr(self, name) for name in (*_VECTORS, *_BEAMS))
+        return self.spacing, self.size, *(None if point is None else tuple(point.tolist()) for point in points)
+
+    def __eq__(self, other: object) -> bool:
+        return self._key == other._key if isinstance(other, Projection) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Through the constructor: arrays come out of a pickle writable.
+        directions = self.row_direction, self.column_direction
+        return type(self), (self.origin, *directions, self.spacing, self.size, self.source, self.ray_direction)
+
     @property
     def is_cone(self) -> bool:
         return self.source is not None
@@ -90,12 +112,12 @@ class Projection:
     @cached_property
     def normal(self) -> np.ndarray:
         """Unit normal of the detector, ``row_direction x column_direction``."""
-        return np.cross(self.row_direction, self.column_direction)
+        return immutable(np.cross(self.row_direction, self.column_direction))
 
     @cached_property
     def centre(self) -> np.ndarray:
         """LPS mm of the middle of the detector."""
-        return self.pixel_positions(np.array([[(self.size[0] - 1) / 2, (self.size[1] - 1) / 2]]))[0]
+        return immutable(self.pixel_positions(np.array([[(self.size[0] - 1) / 2, (self.size[1] - 1) / 2]]))[0])
 
     @cached_property
     def beam_direction(self) -> np.ndarray:
@@ -145,14 +167,24 @@ class Projection:
             ray = self.beam_direction
             slide = np.eye(3) - np.outer(ray, self.normal) / (self.normal @ ray)
             linear = axes @ slide
-            return np.vstack([np.column_stack([linear, -linear @ self.origin]), [0.0, 0.0, 0.0, 1.0]])
+            return immutable(np.vstack([np.column_stack([linear, -linear @ self.origin]), [0.0, 0.0, 0.0, 1.0]]))
         # With n pointing from the source to the detector, w = n.(x - s) is the depth and the detector point is
         # s + (x - s) * distance / w.
         normal = self.normal * np.sign(self.normal @ (self.origin - self.source))
         distance = normal @ (self.origin - self.source)
         linear = axes * distance + np.outer(axes @ (self.source - self.origin), normal)
         linear = np.vstack([linear, normal])
-        return np.column_stack([linear, -linear @ self.source])
+        return immutable(np.column_stack([linear, -linear @ self.source]))
+
+    @cached_property
+    def detector_affine(self) -> np.ndarray:
+        """4x4 matrix from (column, row, mm along the normal, 1) to LPS mm: the detector as the image of one slice it is."""
+        affine = np.eye(4)
+        affine[:3, 0] = self.row_direction * self.spacing[1]
+        affine[:3, 1] = self.column_direction * self.spacing[0]
+        affine[:3, 2] = self.normal
+        affine[:3, 3] = self.origin
+        return immutable(affine)
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """LPS points (N, 3) to (column, row) positions (N, 2); NaN for points at or behind the source."""
@@ -165,21 +197,66 @@ class Projection:
         offset = (size[0] - 1) / 2 * spacing[0] * self.column_direction + (size[1] - 1) / 2 * spacing[1] * self.row_direction
         return replace(self, origin=self.centre - offset, size=size, spacing=spacing)
 
+    def cropped(self, window: Sequence[slice]) -> Projection:
+        """The same view on the part of the detector that ``window`` (rows, columns) names: that of ``picture[window]``.
+
+        Starts below 0 and stops past the end reach beyond this detector.
+        """
+        if len(window) != 2 or any(side.step not in (None, 1) for side in window):
+            raise InputError(f"The window {window!r} must be two slices (rows, columns) without steps: correct it.")
+        first = [0 if side.start is None else side.start for side in window]
+        last = [n if side.stop is None else side.stop for side, n in zip(window, self.size, strict=True)]
+        corner = self.pixel_positions(np.array([first], dtype=float))[0]
+        return replace(self, origin=corner, size=(last[0] - first[0], last[1] - first[1]))
+
+    def coarsened(self, blocks: tuple[int, int]) -> Projection:
+        """The same view with pixels of ``blocks`` (rows, columns) old ones, from pixel [0, 0] on; whole blocks alone."""
+        rows, columns = blocks
+        corner = self.pixel_positions(np.array([[(rows - 1) / 2, (columns - 1) / 2]]))[0]
+        size = self.size[0] // rows, self.size[1] // columns
+        return replace(self, origin=corner, spacing=(self.spacing[0] * rows, self.spacing[1] * columns), size=size)
+
+    def transformed(self, matrix: ArrayLike | Sequence[Sequence[float]]) -> Projection:
+        """The same tube and detector moved together by a rigid 4x4 matrix (LPS mm).
+
+        Raises :class:`InputError` for a matrix that scales, shears, mirrors or projects, which no X-ray system does.
+        """
+        values = numbers(matrix)
+        turn, shift = (values[:3, :3], values[:3, 3]) if values.shape == (4, 4) else (np.zeros((3, 3)), np.zeros(3))
+        rigid = np.isfinite(values).all() and np.abs(turn.T @ turn - np.eye(3)).max() <= _RIGID and np.linalg.det(turn) > 0
+        if not rigid or np.abs(values[3] - [0, 0, 0, 1]).max() > _RIGID:
+            raise InputError("The transform of a projection is not rigid, which no X-ray system is: use a rigid 4x4 matrix.")
+        return replace(
+            self,
+            origin=turn @ self.origin + shift,
+            row_direction=turn @ self.row_direction,
+            column_direction=turn @ self.column_direction,
+            source=None if self.source is None else turn @ self.source + shift,
+            ray_direction=None if self.ray_direction is None else turn @ self.ray_direction,
+        )
+
     def moved(self, rotation: np.ndarray, centre: ArrayLike) -> Projection:
         """The same tube and detector turned together about ``centre`` (LPS mm) by a 3x3 rotation."""
         turn, point = np.asarray(rotation, dtype=np.float64), np.asarray(centre, dtype=np.float64)
-        return replace(
-            self,
-            origin=point + turn @ (self.origin - point),
-            row_direction=turn @ self.row_direction,
-            column_direction=turn @ self.column_direction,
-            source=None if self.source is None else point + turn @ (self.source - point),
-            ray_direction=None if self.ray_direction is None else turn @ self.ray_direction,
-        )
+        return self.transformed(np.vstack([np.column_stack([turn, point - turn @ point]), [0.0, 0.0, 0.0, 1.0]]))
 
     def angle_to(self, other: Projection) -> float:
         """Angle in degrees between two beam axes."""
         return float(np.degrees(np.arccos(np.clip(self.beam_direction @ other.beam_direction, -1, 1))))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Lists of numbers for JSON (LPS, mm), with every digit; :meth:`from_dict` gives an equal projection."""
+        points = {name: getattr(self, name) for name in (*_VECTORS, *_BEAMS)}
+        return {
+            **{name: point.tolist() for name, point in points.items() if point is not None},
+            "spacing": list(self.spacing),
+            "size": list(self.size),
+        }
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> Projection:
+        """The inverse of :meth:`to_dict`; :class:`InputError` for anything else."""
+        return Projection(**checked_keys(values, (*_VECTORS, "spacing", "size"), _BEAMS, "projection"))
 
     @staticmethod
     def from_matrix(
@@ -197,10 +274,7 @@ class Projection:
         meant, because the usual cause is a swapped axis. Opposite parallel beams are mirror images with the same matrix: there
         ``mirrored`` picks one of the two. Raises :class:`InputError` for a singular, skewed or mirrored matrix.
         """
-        try:
-            values = np.asarray(matrix, dtype=np.float64)
-        except (TypeError, ValueError):  # no numbers, or rows of different lengths
-            values = np.empty(0)
+        values = numbers(matrix)
         if values.shape != (3, 4) or not np.isfinite(values).all():
             raise InputError(f"A projection matrix must be 3x4 finite numbers, got shape {values.shape}: correct it.")
         left = values[:, :3]

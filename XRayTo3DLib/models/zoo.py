@@ -233,5 +233,5 @@ def run_volume_model(
 ) -> np.ndarray:
     """Run a model of the task ``volume``: what it takes is described at the network; returns float32 (channels, z, y, x)."""
     tensors = [torch.as_tensor(np.asarray(a), dtype=torch.float32) for a in (images, matrices, beams)]
-    output = model(*(t.unsqueeze(0) for t in tensors), torch.as_tensor(affine, dtype=torch.float32), list(size))
+    output = model(*(t.unsqueeze(0) for t in tensors), torch.tensor(affine, dtype=torch.float32), list(size))
     return output[0].float().numpy()

@@ -164,9 +164,7 @@ def refine(
     whole = reconstruction.volume.grid
     ratio = np.array(whole.spacing) / spacing
     size = tuple(max(1, round(n * r)) for n, r in zip(whole.size, ratio, strict=True))
-    # The outer faces of both grids coincide.
-    first = np.append(0.5 * np.array(whole.size) / size - 0.5, 1.0)
-    grid = Grid(size, tuple(np.array(whole.spacing) * whole.size / size), tuple((whole.affine @ first)[:3]), whole.direction)  # type: ignore[arg-type]
+    grid = whole.resized(size)
     fused = fuse(_spread(reconstruction.volume, grid), reconstruction.radiographs, beta, iterations=20, progress=progress)
     pictures = reproject(fused.volume, reconstruction.radiographs)
     errors = [reprojection_error(r.line_integrals, p) for r, p in zip(reconstruction.radiographs, pictures, strict=True)]
@@ -182,11 +180,7 @@ def refine(
 
 def _spread(volume: Volume, grid: Grid) -> Volume:
     """Linear interpolation onto a finer grid of the same extent, constant in the outermost half voxel."""
-    array = np.pad(volume.array, 1, mode="edge")
-    origin = (volume.grid.affine @ np.array([-1, -1, -1, 1.0]))[:3]
-    size = tuple(n + 2 for n in volume.grid.size)
-    bigger = Grid(size, volume.grid.spacing, tuple(origin), volume.grid.direction)  # type: ignore[arg-type]
-    padded = Volume(array, bigger, volume.unit)
+    padded = Volume(np.pad(volume.array, 1, mode="edge"), volume.grid.padded(1), volume.unit)
     return resample(padded, grid)
 
 
@@ -221,8 +215,7 @@ def _check_count(model: LoadedModel, count: int) -> None:
 def _predict(model: LoadedModel, radiographs: Sequence[Radiograph], grid: Grid) -> tuple[np.ndarray, np.ndarray | None]:
     """The model's attenuation and standard deviation in 1/mm on ``grid``, float32 [z, y, x]."""
     multiple = int(model.file.card["outputs"]["grid"].get("multiple_of", 1))
-    size = tuple(int(np.ceil(n / multiple) * multiple) for n in grid.size)
-    padded = Grid(size, grid.spacing, grid.origin, grid.direction)  # type: ignore[arg-type]
+    padded = grid.padded(0, [-n % multiple for n in grid.size])
     virtual = [virtual_detector.virtual_projection(r.projection, padded) for r in radiographs]
     images = [virtual_detector.to_virtual(r.line_integrals, r.projection, padded) for r in radiographs]
     seen = np.stack(images) / virtual_detector.scale(padded)

@@ -23,7 +23,7 @@ from XRayTo3DLib.progress import Progress, part, silent
 from XRayTo3DLib.projection.projector import QUALITIES, project
 from XRayTo3DLib.simulation.beam import bone_part, describe, tube_beam
 from XRayTo3DLib.simulation.detector import check_exposure, expose
-from XRayTo3DLib.simulation.inserts import Insert, Solid, amounts, cropped, shadow, solids
+from XRayTo3DLib.simulation.inserts import Insert, Solid, amounts, shadow, solids
 from XRayTo3DLib.simulation.materials import CORTICAL_BONE, WATER, Material
 
 #: Voxels turned into bone at once; bounds the memory of a call, not its result.
@@ -66,7 +66,7 @@ def render_drr(
         raise InputError(f"The quality {quality!r} is not known: use {' or '.join(QUALITIES)}.")
     check_exposure(photons, electronic_noise, blur, seed)
     beam = None if kilovolts is None else tube_beam(kilovolts)
-    grid = moved_grid(volume.grid, transform)
+    grid = _moved(volume.grid, transform)
     for label, projection in zip(labels, projections, strict=True):
         check_overlap(grid, projection, label)
     _check_finite(volume)
@@ -76,7 +76,7 @@ def render_drr(
     paths = _tissue(volume, grid, projections, labels, beam is not None, quality, part(progress, 0.0, 0.9))
     for number, (solid, materials) in enumerate(amounts(placed, volume, beam is not None)):
         progress(0.9 + 0.05 * number / len(placed), f"DRR {solid.name}")
-        _add_insert(paths, moved_grid(solid.grid, transform), materials, projections, quality)
+        _add_insert(paths, _moved(solid.grid, transform), materials, projections, quality)
     found: list[Radiograph] = []
     for index, (label, projection, pictures) in enumerate(zip(labels, projections, paths, strict=True)):
         progress(0.95 + 0.05 * index / len(paths), f"DRR {label}")
@@ -90,30 +90,8 @@ def render_drr(
     return found
 
 
-def moved_grid(grid: Grid, transform: ArrayLike | Sequence[Sequence[float]] | None) -> Grid:
-    """The grid of a volume that a 4x4 affine matrix (LPS mm) has moved; the voxels stay what they are.
-
-    The matrix may turn, shift, mirror, scale and shear. ``None`` leaves the grid as it is. Raises :class:`InputError` for a
-    matrix that is not affine, not finite or singular.
-    """
-    if transform is None:
-        return grid
-    try:
-        matrix = np.asarray(transform, dtype=np.float64)
-    except (TypeError, ValueError):  # no numbers, or rows of different lengths
-        matrix = np.zeros(0)
-    if matrix.shape != (4, 4):
-        raise InputError(f"The transform has the shape {matrix.shape}: give a 4x4 matrix (LPS mm).")
-    if not np.isfinite(matrix).all():
-        raise InputError("The transform holds NaN or infinite numbers: correct the 4x4 matrix.")
-    if np.abs(matrix[3] - [0, 0, 0, 1]).max() > 1e-9:
-        raise InputError(f"The last row of the transform is {matrix[3].tolist()}, not 0 0 0 1: give a linear (affine) one.")
-    lengths = np.linalg.norm(matrix[:3, :3], axis=0)
-    if lengths.min() < 1e-9 or abs(np.linalg.det(matrix[:3, :3] / np.maximum(lengths, 1e-9))) < 1e-6:
-        raise InputError("The transform is singular, it would flatten the CT: correct the 4x4 matrix.")
-    affine = matrix @ grid.affine
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    return Grid(grid.size, tuple(spacing), tuple(affine[:3, 3]), affine[:3, :3] / spacing)
+def _moved(grid: Grid, transform: ArrayLike | Sequence[Sequence[float]] | None) -> Grid:
+    return grid if transform is None else grid.transformed(transform)
 
 
 def check_overlap(grid: Grid, projection: Projection, name: str) -> None:
@@ -218,7 +196,7 @@ def _add_insert(
             continue
         for material, values in materials.items():
             picture = pictures.setdefault(material, np.zeros(projection.size, dtype=np.float32))
-            picture[window] += project(values, grid, [cropped(projection, window)], quality=quality)[0].numpy()
+            picture[window] += project(values, grid, [projection.cropped(window)], quality=quality)[0].numpy()
 
 
 def _insert_notes(
@@ -231,7 +209,7 @@ def _insert_notes(
     """A sentence an insert for each view; an insert outside the CT and every beam is an :class:`InputError`."""
     notes: list[list[str]] = [[] for _ in projections]
     for solid in placed:
-        grid = moved_grid(solid.grid, transform)
+        grid = _moved(solid.grid, transform)
         index = ct.to_index @ np.column_stack([grid.corners, np.ones(8)]).T
         outside = (index[:3].max(axis=1) < -0.5).any() or (index[:3].min(axis=1) > np.array(ct.size) - 0.5).any()
         seen = [shadow(grid, projection) is not None for projection in projections]

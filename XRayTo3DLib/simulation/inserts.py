@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -154,7 +154,8 @@ def _mask_coverage(mask: np.ndarray, grid: Grid, ct: Grid, name: str) -> tuple[n
     if not mask.any():
         raise InputError(f"The mask of {name} is empty: choose another structure, or leave it out.")
     ends = [np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))[[0, -1]] for axis in range(3)]
-    inside = mask[tuple(slice(first, last + 1) for first, last in ends)].astype(np.float32)
+    box = tuple(slice(first, last + 1) for first, last in ends)
+    inside = mask[box].astype(np.float32)
     # Cut coarse voxels into parts, so that the CT in them is displaced as finely as it is known: a mask voxel's edges in
     # voxels of the CT.
     edges = ct.to_index[:3, :3] @ grid.affine[:3, :3]
@@ -162,11 +163,8 @@ def _mask_coverage(mask: np.ndarray, grid: Grid, ct: Grid, name: str) -> tuple[n
     parts = np.maximum(wanted * min(1.0, (_MOST_VOXELS / (inside.size * wanted.prod())) ** (1 / 3)), 1).astype(int)
     for axis in range(3):
         inside = np.repeat(inside, parts[2 - axis], axis=axis)
-    coverage = np.pad(inside, 1)
-    first = np.array([int(low) for low, _ in ends[::-1]])
-    corner = grid.affine @ np.append(first - 0.5 - 0.5 / parts, 1.0)
-    spacing = np.array(grid.spacing) / parts
-    return coverage, Grid(coverage.shape[::-1], tuple(spacing), tuple(corner[:3]), grid.direction)
+    size = parts * [side.stop - side.start for side in box[::-1]]
+    return np.pad(inside, 1), grid.cropped(box).resized(size).padded(1)
 
 
 def amounts(parts: Sequence[Solid], volume: Volume, separate: bool) -> Iterator[tuple[Solid, dict[Material, np.ndarray]]]:
@@ -227,7 +225,7 @@ def _displaced(coverage: np.ndarray, grid: Grid, volume: Volume) -> dict[Materia
         return {}
     box = tuple(slice(first, last) for first, last in zip(low, high, strict=True))
     part = volume.array[box]
-    local = Volume(part, Grid(part.shape[::-1], volume.grid.spacing), volume.unit)
+    local = Volume(part, volume.grid.cropped(box), volume.unit)
     everything = to_attenuation(local).array.astype(np.float32, copy=False)
     bone = bone_part(everything)
     sources = {WATER: everything - bone, CORTICAL_BONE: bone}
@@ -249,10 +247,3 @@ def shadow(grid: Grid, projection: Projection) -> tuple[slice, slice] | None:
     low = np.maximum(np.floor(corners.min(axis=0)), 0)[::-1].astype(int)
     high = np.minimum(np.ceil(corners.max(axis=0)) + 1, projection.size[::-1])[::-1].astype(int)
     return None if (low >= high).any() else (slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1])))
-
-
-def cropped(projection: Projection, window: tuple[slice, slice]) -> Projection:
-    """The same view on the part of the detector that ``window`` (rows, columns) names."""
-    rows, columns = window
-    corner = projection.pixel_positions(np.array([[rows.start, columns.start]]))[0]
-    return replace(projection, origin=corner, size=(rows.stop - rows.start, columns.stop - columns.start))

@@ -23,8 +23,8 @@ from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.images.volume import MU_WATER, Volume, to_attenuation
 from XRayTo3DLib.progress import Progress, silent
 from XRayTo3DLib.projection.projector import project
-from XRayTo3DLib.simulation.drr import check_overlap, moved_grid
-from XRayTo3DLib.simulation.inserts import cropped, shadow
+from XRayTo3DLib.simulation.drr import check_overlap
+from XRayTo3DLib.simulation.inserts import shadow
 
 _MOST_BYTES = 4e9
 
@@ -116,7 +116,8 @@ def project_structures(
     views = list(names) if names is not None else [f"view {i + 1}" for i in range(len(projections))]
     if len(views) != len(projections):
         raise InputError(f"There are {len(views)} names for {len(projections)} projections: give one name a projection.")
-    grid = moved_grid(labelmap.grid if volume is None else volume.grid, transform)
+    grid = labelmap.grid if volume is None else volume.grid
+    grid = grid if transform is None else grid.transformed(transform)
     for view, projection in zip(views, projections, strict=True):
         check_overlap(grid, projection, view)
     labels = _checked(labelmap.array)
@@ -146,12 +147,12 @@ def project_structures(
         box = tuple(
             slice(max(part.start - 1, 0), min(part.stop + 1, n)) for part, n in zip(boxes[label], labels.shape, strict=True)
         )
-        values, part = _values(labels, label, box, volume), _part(grid, box)
+        values, part = _values(labels, label, box, volume), grid.cropped(box)
         for channels, projection in zip(found, projections, strict=True):
             # Interpolation reaches half a voxel further than the faces of the outermost voxels.
-            window = shadow(_part(grid, tuple(slice(side.start - 1, side.stop + 1) for side in box)), projection)
+            window = shadow(part.padded(1), projection)
             if window is not None:
-                channels[index][window] = project(values, part, [cropped(projection, window)])[0].numpy()
+                channels[index][window] = project(values, part, [projection.cropped(window)])[0].numpy()
     progress(1.0, "structures done")
     unit, side = "mm" if volume is None else "1", labelmap.grid.voxel_volume ** (1 / 3)
     return [
@@ -185,15 +186,8 @@ def _values(labels: np.ndarray, label: int, box: tuple[slice, ...], volume: Volu
     if volume is None:
         return inside.astype(np.float32)
     array = volume.array[box]
-    attenuation = to_attenuation(Volume(array, Grid(array.shape[::-1], volume.grid.spacing), volume.unit)).array
+    attenuation = to_attenuation(Volume(array, volume.grid.cropped(box), volume.unit)).array
     values = np.where(inside, attenuation, 0).astype(np.float32)
     if not np.isfinite(values).all():
         raise InputError("The volume holds NaN or infinite voxels: replace them (with -1000 HU for air) and try again.")
     return values
-
-
-def _part(grid: Grid, box: tuple[slice, ...]) -> Grid:
-    """The grid of a box of voxels [z, y, x], which may reach beyond ``grid``."""
-    first = np.array([part.start for part in box[::-1]])
-    size = tuple(part.stop - part.start for part in box[::-1])
-    return Grid(size, grid.spacing, tuple(grid.affine[:3, :3] @ first + grid.affine[:3, 3]), grid.direction)  # type: ignore[arg-type]

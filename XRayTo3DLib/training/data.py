@@ -111,7 +111,7 @@ class Sampler:
             targets.append(target)
             for into, value in zip((images, matrices, beams), seen, strict=True):
                 into.append(value)
-        affine = torch.as_tensor(grid.affine, dtype=torch.float32)
+        affine = torch.tensor(grid.affine, dtype=torch.float32)
         stacked = [torch.stack(v) for v in (images, matrices, beams)]
         return Batch(stacked[0], stacked[1], stacked[2], affine, torch.stack(targets).unsqueeze(1))
 

@@ -16,7 +16,7 @@ from XRayTo3DLib.images.itk_images import to_sitk
 from XRayTo3DLib.images.volume import Volume, to_attenuation
 from XRayTo3DLib.progress import Cancelled
 from XRayTo3DLib.simulation import drr
-from XRayTo3DLib.simulation.drr import check_overlap, fit_projection, moved_grid, render_drr
+from XRayTo3DLib.simulation.drr import check_overlap, fit_projection, render_drr
 from XRayTo3DLib.simulation.phantom import Ellipsoid, Phantom
 
 
@@ -97,11 +97,10 @@ def test_moved_voxels_keep_their_places(phantom_volume, turn):
     matrix = np.eye(4)
     matrix[:3, :3] = turn @ np.array([[1.2, 0.4, 0], [0, 0.7, 0], [0, 0, -1.0]])
     matrix[:3, 3] = (1, 2, 3)
-    moved = moved_grid(phantom_volume.grid, matrix)
+    moved = phantom_volume.grid.transformed(matrix)
     np.testing.assert_allclose(moved.affine, matrix @ phantom_volume.grid.affine, atol=1e-9)
     np.testing.assert_allclose(np.linalg.norm(moved.direction, axis=0), 1)
     assert moved.voxel_volume == pytest.approx(1.2 * 0.7 * phantom_volume.grid.voxel_volume)
-    assert moved_grid(phantom_volume.grid, None) is phantom_volume.grid
 
 
 @pytest.mark.parametrize(

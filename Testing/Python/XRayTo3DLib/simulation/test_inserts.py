@@ -18,7 +18,7 @@ from XRayTo3DLib.geometry.views import view_projection
 from XRayTo3DLib.images.labelmap import Labelmap
 from XRayTo3DLib.images.volume import MU_WATER, Volume
 from XRayTo3DLib.simulation.beam import tube_beam
-from XRayTo3DLib.simulation.drr import fit_projection, moved_grid, render_drr
+from XRayTo3DLib.simulation.drr import fit_projection, render_drr
 from XRayTo3DLib.simulation.inserts import Insert, parse_material, solids
 from XRayTo3DLib.simulation.materials import IODINE, METALS, WATER
 from XRayTo3DLib.simulation.phantom import Ellipsoid, Phantom
@@ -197,9 +197,9 @@ def test_the_transform_moves_inserts_with_the_ct(phantom_volume, turn):
     matrix = np.eye(4)
     matrix[:3, :3], matrix[:3, 3] = turn * 1.2, (20, -30, 10)
     insert = Insert(sphere(15, (30, 10, -20)), "titanium")
-    projection = fit_projection("AP", moved_grid(phantom_volume.grid, matrix), 8.0)
+    projection = fit_projection("AP", phantom_volume.grid.transformed(matrix), 8.0)
     found = render_drr(phantom_volume, [projection], transform=matrix, inserts=[insert])[0].line_integrals
-    other = Volume(phantom_volume.array, moved_grid(phantom_volume.grid, matrix))
+    other = Volume(phantom_volume.array, phantom_volume.grid.transformed(matrix))
     centre = matrix[:3, :3] @ [30, 10, -20] + matrix[:3, 3]
     expected = rendered(other, [Insert(sphere(15 * 1.2, centre), "titanium")], projection)
     np.testing.assert_allclose(found, expected, rtol=0.01, atol=0.02 * 36 * TITANIUM)
