@@ -79,7 +79,9 @@ def test_a_named_view_must_agree_with_the_stored_geometry(tmp_path, rng):
         with pytest.raises(InputError, match="choose the right file"):
             read_radiograph(tmp_path / "a.nrrd", wrong)
     anew = read_radiograph(tmp_path / "a.nrrd", "LAT", source_to_detector=1000.0)
-    assert anew.projection.beam_direction == pytest.approx([1, 0, 0]) and anew.projection.spacing == pytest.approx((2, 2), abs=1e-12)
+    assert anew.projection.beam_direction == pytest.approx([1, 0, 0]) and anew.projection.spacing == pytest.approx(
+        (2, 2), abs=1e-12
+    )
 
 
 @pytest.mark.parametrize("ending", [".nrrd", ".nii.gz"])
