@@ -101,8 +101,8 @@ class _Rays:
         """Per view the mean absolute residual over the mean measured line integral, of the rays that cross the grid."""
         found = []
         for residual, measured, crossing in zip(residuals, self.measured, self.crossing, strict=True):
-            mean = float(measured[crossing].mean()) if bool(crossing.any()) else 0.0
-            found.append(float(residual[crossing].abs().mean()) / mean if mean > 0 else 0.0)
+            total = _sum(measured[crossing])
+            found.append(_sum(residual[crossing].abs()) / total if total > 0 else 0.0)
         return found
 
     def visit_in_turn(self, mu: torch.Tensor, beta: float) -> torch.Tensor:
@@ -137,17 +137,17 @@ class _Rays:
         usable = reach > 1e-5 * reach.max()
         inverse = torch.where(usable, 1 / reach.clamp(min=1e-30), 0)
         left, answer = right * usable, torch.zeros_like(right)
-        goal = 0.3 * tolerance * float(torch.cat([m.ravel() for m in self.measured]).mean())
+        goal = 0.3 * tolerance * sum(map(_sum, self.measured)) / sum(sizes)
         along = inverse * left
-        product = left @ along
+        product = _dot(left, along)
         for _ in range(_CONJUGATE_STEPS):
-            if float(left.abs().mean()) < goal or float(product) <= 0:
+            if _sum(left.abs()) / left.numel() < goal or product <= 0:
                 break
             image = forward(adjoint(along)) * usable
-            length = product / (along @ image).clamp(min=1e-30)
+            length = product / max(_dot(along, image), 1e-30)
             answer, left = answer + length * along, left - length * image
             fresh, previous = inverse * left, product
-            product = left @ fresh
+            product = _dot(left, fresh)
             along = fresh + product / previous * along
         return (mu + weight * adjoint(answer)).clamp(min=0)
 
@@ -177,3 +177,12 @@ class _Rays:
             shadow = (measured > _SILHOUETTE * measured.max()).to(torch.float32)
             hull = hull * (backproject([shadow], self.grid, [view]) > 0)
         return hull
+
+
+def _sum(values: torch.Tensor) -> float:
+    """The sum in double precision and always in the same order: torch's own depends on the number of threads."""
+    return float(np.sum(values.numpy(), dtype=np.float64))
+
+
+def _dot(one: torch.Tensor, other: torch.Tensor) -> float:
+    return _sum(one * other)

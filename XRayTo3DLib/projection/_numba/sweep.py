@@ -64,7 +64,7 @@ def _neighbours(u, size, stride):  # type: ignore[no-untyped-def]
     for k in range(u.shape[0]):
         for c in range(u.shape[1]):
             if -1 < u[k, c] < size:
-                i = int(u[k, c] + 1) - 1
+                i = int(np.floor(u[k, c]))  # adding 1 first would round up just below a whole number
                 fraction = u[k, c] - i
                 if i < 0:
                     left[k, c] = fraction

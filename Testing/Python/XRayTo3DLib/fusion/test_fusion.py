@@ -17,6 +17,7 @@ from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.images.volume import MU_WATER, Volume, to_attenuation
 from XRayTo3DLib.progress import Cancelled
 from XRayTo3DLib.projection.projector import project
+from XRayTo3DLib.simulation.drr import render_drr
 
 GRID = Grid.centred((10, -20, 30), (24, 20, 28), 14.0)
 
@@ -123,3 +124,22 @@ def test_fusion_can_be_cancelled(truth):
 
     with pytest.raises(Cancelled):
         fuse(truth, seen(truth, views(["AP"])), progress=stop)
+
+
+def test_the_number_of_threads_changes_nothing(phantom, monkeypatch):
+    """A rounding of the last bit grows over the rounds of fusion: every sum is taken in the same order."""
+    grid = Grid.centred((0, 0, 0), (32, 28, 24), 12.0)
+    truth = phantom.volume(grid)
+    views = [view_projection(word, grid.centre, (40, 44), 11.0, 1500.0) for word in ("AP", "LAT", "LAO40")]
+    radiographs = render_drr(truth, views, names=["AP", "LAT", "LAO40"])
+    start = to_attenuation(Volume(np.where(truth.array > -300, 0, -1000).astype(np.float32), grid))
+    before, found = torch.get_num_threads(), {}
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        try:
+            found[threads] = fuse(start, radiographs, tolerance=1e-5)
+        finally:
+            torch.set_num_threads(before)
+    assert found[1].iterations > 12  # the conjugate gradients took part
+    for threads in (2, 3):
+        assert np.array_equal(found[threads].volume.array, found[1].volume.array) and found[threads].errors == found[1].errors

@@ -223,3 +223,20 @@ def test_a_gradient_does_not_change_the_picture(back_end, rng):
         by_volume, by_pose = torch.as_tensor(volume).clone().requires_grad_(), project(volume, grid, [view], pose)[0]
         assert difference(project(by_volume, grid, [view])[0].detach(), plain) < FLOAT32
         assert difference(by_pose.detach(), plain) < FLOAT32 and by_pose.requires_grad
+
+
+def test_the_gradient_of_the_pose_under_far_sources(back_end):
+    """The large derivatives of a far source, by its place and by the rays' directions, cancel exactly."""
+    grid = isotropic_grid(4.0)
+    volume = smooth_volume(grid)
+    aim = grid.centre + np.array([0.37, 0.83, 1.21])  # no ray through a voxel's face, where there are two derivatives
+
+    def gradient(values, views):
+        pose = torch.eye(4, dtype=torch.float64, requires_grad=True)
+        sum((picture.double() ** 2).sum() for picture in project(values, grid, views, pose)).backward()
+        return pose.grad[:3]
+
+    for distance in (1500.0, 1e5, 1e6, 9e6):
+        directions = np.array([0.1, 1.0, -0.2]), np.array([1.0, 0.2, 0.1])
+        views = [view_projection(direction, aim, (20, 22), 4.0, distance, 0.9 * distance) for direction in directions]
+        assert difference(gradient(volume.float(), views), gradient(volume, views)) < 1e-6, distance
