@@ -1,4 +1,4 @@
-"""Volumes: reading, checking, resampling, and the two units Hounsfield and attenuation."""
+"""SimpleITK images and arrays with their grid, both directions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Volumes: reading, checking, resampling, and the two units Hounsfield and attenuation."""
+"""Label maps: structures as integers on a grid."""
 
 from __future__ import annotations
 

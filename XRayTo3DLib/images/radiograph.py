@@ -1,4 +1,4 @@
-"""Radiographs: line integrals on a detector, read from DICOM or pictures, and written with their geometry."""
+"""Radiographs: line integrals on a detector that stands somewhere."""
 
 from __future__ import annotations
 

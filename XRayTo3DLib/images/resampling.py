@@ -1,4 +1,4 @@
-"""Volumes: reading, checking, resampling, and the two units Hounsfield and attenuation."""
+"""Volumes on another grid."""
 
 from __future__ import annotations
 

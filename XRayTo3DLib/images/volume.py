@@ -1,4 +1,4 @@
-"""Volumes: reading, checking, resampling, and the two units Hounsfield and attenuation."""
+"""Scalar volumes, whether one can be a CT, and the two units Hounsfield and attenuation."""
 
 from __future__ import annotations
 
@@ -12,6 +12,15 @@ from XRayTo3DLib.geometry.grid import Grid
 #: Attenuation of water in 1/mm at about 70 keV, the effective energy of diagnostic CT (NIST XCOM: 0.193 1/cm).
 MU_WATER = 0.0193
 AIR_HU = -1000.0
+
+#: A CT whose values all lie above this holds no air.
+_NO_AIR = -200.0
+#: The median of a CT cropped inside the body: fat and soft tissue, up to compact bone.
+_TISSUE_HU = (-150.0, 700.0)
+#: Background is more than this share of the voxels within this share of the range above the lowest value.
+_BACKGROUND, _LOWER_END = 0.2, 0.05
+#: Voxels along an axis that are looked at for it.
+_SAMPLED = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +39,11 @@ class Volume:
 
 
 def check_ct(volume: Volume, name: str = "The volume") -> None:
-    """Raise :class:`InputError` unless this can be a CT in HU: finite, not flat or constant, air and tissue in range."""
+    """Raise :class:`InputError` unless this can be a CT in HU: finite, not flat or constant, values in range.
+
+    A CT that holds air is told by it. One that was cropped inside the body has none: then its numbers must be signed, most of
+    them those of tissue, and their lower end no background; see :func:`_why_no_hounsfield`.
+    """
     array = volume.array
     if array.ndim != 3 or min(array.shape) < 2:
         raise InputError(f"{name} has the shape {array.shape} (z, y, x): a CT needs at least 2 voxels along each axis.")
@@ -39,15 +52,30 @@ def check_ct(volume: Volume, name: str = "The volume") -> None:
     low, high = float(array.min()), float(array.max())
     if low == high:
         raise InputError(f"{name} is constant ({low:g} everywhere): it holds no anatomy; check the file.")
-    if low >= -200 and high <= 255:
-        raise InputError(f"{name} has values from {low:g} to {high:g}, which are not HU but an 8-bit picture: export the CT in HU.")
-    if low >= -200:
-        raise InputError(
-            f"{name} has values from {low:g} to {high:g} and no air below -200 HU, so they are not HU: apply the rescale "
-            "slope and intercept of its DICOM header."
-        )
-    if low < -20000 or high < -200 or high > 70000 or high - low < 100:
+    if low >= _NO_AIR:
+        reason = _why_no_hounsfield(array, low, high)
+        if reason:
+            raise InputError(f"{name} has values from {low:g} to {high:g}, {reason}")
+    if low < -20000 or high < _NO_AIR or high > 70000 or high - low < 100:
         raise InputError(f"{name} has values from {low:g} to {high:g}, which are not HU: export the CT in HU.")
+
+
+def _why_no_hounsfield(array: np.ndarray, low: float, high: float) -> str:
+    """Why values without air can be no HU, as the end of a sentence; nothing when they may be tissue.
+
+    An 8-bit picture has one byte a voxel, or runs from 0, or ends at 255. Stored values without their intercept put soft tissue
+    near 1000 and, like pictures and MR, pile up at their lower end, where the background is; in tissue the extremes are rare.
+    """
+    eight_bits = "which are not HU but an 8-bit picture: export the CT in HU."
+    stored = "and no air below -200 HU, so they are not HU: apply the rescale slope and intercept of its DICOM header."
+    if array.dtype == bool or array.dtype.itemsize == 1 or (low == 0 and high <= 255) or (low >= 0 and high == 255):
+        return eight_bits
+    steps = tuple(slice(None, None, max(1, n // _SAMPLED)) for n in array.shape)
+    values = np.asarray(array[steps], dtype=np.float64)
+    middle, top = np.percentile(values, (50, 99.5))
+    background = np.mean(values <= low + _LOWER_END * (top - low))
+    tissue = _TISSUE_HU[0] <= middle <= _TISSUE_HU[1]
+    return "" if tissue and background <= _BACKGROUND and not np.issubdtype(array.dtype, np.unsignedinteger) else stored
 
 
 def to_attenuation(volume: Volume) -> Volume:
