@@ -57,10 +57,13 @@ class XRayTo3D(ScriptedLoadableModule):
 class XRayTo3DWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     """Ties the panel to the application: to its scene, to entering and leaving the module, and to reloading it."""
 
+    # Of the class, because without a parent the widget is set up while it is being made, and a setup may fail.
+    logic: Any = None
+    panel: Any = None
+
     def __init__(self, parent: Any = None) -> None:
-        ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
-        self.panel: Any = None
+        ScriptedLoadableModuleWidget.__init__(self, parent)
 
     def setup(self) -> None:
         from XRayTo3DSlicer.panels.panel import Panel
@@ -74,6 +77,9 @@ class XRayTo3DWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.panel.setScene(slicer.mrmlScene)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartImportEvent, self.onSceneStartImport)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
+        self.panel.work.busyChanged.connect(self.onBusyChanged)
         self.initializeParameterNode()
 
     def cleanup(self) -> None:
@@ -87,21 +93,46 @@ class XRayTo3DWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def exit(self) -> None:
         # A running operation goes on to its end, and needs the parameters.
-        if not self.panel.work.busy:
+        if self.panel is not None and not self.panel.work.busy:
             self.panel.setParameters(None)
 
     def onSceneStartClose(self, caller: Any, event: Any) -> None:
-        self.panel.setParameters(None)
+        if self.panel is not None:
+            self.panel.setParameters(None)
 
     def onSceneEndClose(self, caller: Any, event: Any) -> None:
-        if self.parent.isEntered:
+        if self._entered():
+            self.initializeParameterNode()
+
+    def onSceneStartImport(self, caller: Any, event: Any) -> None:
+        """A file overwrites the parameter node, perhaps with what cannot be read here: nobody may listen meanwhile."""
+        if self.panel is not None and not self.panel.work.busy:
+            self.panel.setParameters(None)
+
+    def onSceneEndImport(self, caller: Any, event: Any) -> None:
+        """The wrapper has read the references before their nodes were there: only binding again finds them."""
+        if self._entered():
+            self.initializeParameterNode()
+
+    def onBusyChanged(self, busy: bool) -> None:
+        """After an operation during which the scene was closed, or the user left the module."""
+        if busy:
+            return
+        if not self._entered():
+            self.panel.setParameters(None)
+        elif self.panel.parameters is None:
             self.initializeParameterNode()
 
     def initializeParameterNode(self) -> None:
         """Bind the panel to the parameter node of the scene, which is made when there is none."""
-        if not self.panel.work.busy:
+        if self.panel is not None and not self.panel.work.busy:
+            self.panel.setParameters(None)
             self.panel.setParameters(self.logic.getParameterNode())
             self.panel.useFirstVolume()
+
+    def _entered(self) -> bool:
+        """Whether the user is in the module; a widget that made its own parent is always shown."""
+        return bool(getattr(self.parent, "isEntered", True))
 
     def onReload(self) -> None:
         """Reload the packages as well as this file, for developers."""
@@ -117,9 +148,9 @@ class XRayTo3DLogic(ScriptedLoadableModuleLogic, Logic):
         ScriptedLoadableModuleLogic.__init__(self)
 
     def getParameterNode(self) -> Any:
-        from XRayTo3DSlicer.parameters import PanelParameters
+        from XRayTo3DSlicer import parameters
 
-        return PanelParameters(super().getParameterNode())
+        return parameters.bind(super().getParameterNode())
 
 
 class XRayTo3DTest(ScriptedLoadableModuleTest):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
 import sys
+import traceback
 import types
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -24,10 +26,22 @@ class Application:
     def __init__(self) -> None:
         self.errors: list[str] = []
         self.questions: list[str] = []
+        #: What an exception leaves behind that nobody caught: in a slot or an observer the application only prints it.
+        self.tracebacks: list[str] = []
         self.answer = True
         self.file = ""
         self.shown: list[Any] = []
+        self.threeDViewsReset = 0
         self.startupSlots: list[Any] = []
+        self.testing = False
+        self.settings: dict[str, Any] = {}
+        #: What pip was asked for, and whether it can.
+        self.installed: list[list[str]] = []
+        self.pipWorks = True
+
+    def clear(self) -> None:
+        """Forget what was shown and asked, and answer with yes again."""
+        self.__init__()  # type: ignore[misc]
 
     def ask(self, text: str, windowTitle: str | None = None, **kwargs: Any) -> bool:
         self.questions.append(text)
@@ -38,23 +52,48 @@ class Application:
 
     @contextmanager
     def tryWithErrorDisplay(self, message: str | None = None, show: bool = True, waitCursor: bool = False) -> Iterator[None]:
-        """Shows an exception of the block, and does not pass it on."""
+        """Shows an exception of the block, and passes it on."""
         try:
             yield
         except Exception as error:
             logging.exception(message)
-            if show:
+            if show and not self.testing:
                 self.error(f"{message or ''}\n\n{error}".strip())
+            raise
+
+    def excepthook(self, kind: type[BaseException], error: BaseException, trace: Any) -> None:
+        self.tracebacks.append("".join(traceback.format_exception(kind, error, trace)))
 
     def setSliceViewerLayers(self, background: Any = None, **kwargs: Any) -> None:
         self.shown.append(background)
+
+    def resetThreeDViews(self) -> None:
+        self.threeDViewsReset += 1
 
     def connect(self, signal: str, slot: Any) -> None:
         if signal == "startupCompleted()":
             self.startupSlots.append(slot)
 
     def testingEnabled(self) -> bool:
-        return True
+        return self.testing
+
+    def userSettings(self) -> Any:
+        return types.SimpleNamespace(value=self.settings.get, setValue=self.settings.__setitem__)
+
+    def pip_install(self, requirements: Any, show_progress: bool = True, **kwargs: Any) -> None:
+        """With ``show_progress`` a failure is shown, and raised as well."""
+        self.installed.append([str(requirement) for requirement in requirements])
+        if not self.pipWorks:
+            if show_progress:
+                self.error("Package installation failed.")
+            raise subprocess.CalledProcessError(1, "pip install")
+
+    def pip_ensure(self, requirements: Any, prompt_install: bool = True, requester: str = "", **kwargs: Any) -> None:
+        if self.testing:
+            return
+        if prompt_install and not self.ask(f"{len(requirements)} Python packages need to be installed."):
+            raise RuntimeError("User declined package installation")
+        self.pip_install(requirements, **kwargs)
 
     def processEvents(self) -> None:
         from PySide6.QtCore import QCoreApplication
@@ -67,10 +106,11 @@ class Application:
 
         true_property = 2
         # At its first call PySide6 reads the source of every module there is, which torch's do not survive.
-        with mock.patch.dict(sys.modules):
-            for name in [name for name in sys.modules if name.split(".")[0] == "torch"]:
-                del sys.modules[name]
+        torch = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] == "torch"}
+        try:
             __feature__.set_selection(true_property, module)
+        finally:
+            sys.modules.update(torch)
 
 
 @contextmanager
@@ -89,7 +129,7 @@ def application() -> Iterator[Application]:
     headless.start()
     import slicer
 
-    from Harness import parameter_node, scripted_module, ui, widgets
+    from Harness import parameter_node, sample_data, scripted_module, ui, widgets
 
     user = Application()
     i18n = types.ModuleType("slicer.i18n")
@@ -98,7 +138,9 @@ def application() -> Iterator[Application]:
     modules = {
         "qt": _qt(user),
         "ctk": _module("ctk", ctkCollapsibleButton=widgets.ctkCollapsibleButton, ctkSliderWidget=widgets.ctkSliderWidget),
+        "SampleData": sample_data,
         "slicer.i18n": i18n,
+        "slicer.packaging": _module("slicer.packaging", pip_install=user.pip_install, pip_ensure=user.pip_ensure),
         "slicer.parameterNodeWrapper": parameter_node,
         "slicer.ScriptedLoadableModule": scripted_module,
     }
@@ -110,15 +152,19 @@ def application() -> Iterator[Application]:
         "confirmYesNoDisplay": user.ask,
         "tryWithErrorDisplay": user.tryWithErrorDisplay,
         "setSliceViewerLayers": user.setSliceViewerLayers,
+        "resetThreeDViews": user.resetThreeDViews,
+        "pip_install": user.pip_install,
     }
     _forgetPanel()
     with ExitStack() as stack:
-        stack.enter_context(mock.patch.dict(sys.modules, modules))
+        stack.enter_context(_inSysModules(modules))
         for name, module in modules.items():
             if name.startswith("slicer."):
                 stack.enter_context(mock.patch.object(slicer, name.split(".")[1], module, create=True))
         for name, stand_in in patches.items():
-            stack.enter_context(mock.patch.object(slicer.util, name, stand_in))
+            stack.enter_context(mock.patch.object(slicer.util, name, stand_in, create=True))
+        stack.enter_context(mock.patch.object(sys, "excepthook", user.excepthook))
+        stack.enter_context(mock.patch.object(slicer, "qMRMLWidget", widgets.qMRMLWidget, create=True))
         stack.enter_context(mock.patch.object(slicer, "app", user, create=True))
         for path in (ROOT / "XRayTo3D" / "XRayTo3DSlicer").rglob("*.py"):
             user.useAttributes(".".join(path.relative_to(ROOT / "XRayTo3D").with_suffix("").parts))
@@ -127,6 +173,21 @@ def application() -> Iterator[Application]:
             yield user
         finally:
             _forgetPanel()
+
+
+@contextmanager
+def _inSysModules(modules: dict[str, types.ModuleType]) -> Iterator[None]:
+    """These modules importable by their names; what else is imported meanwhile stays."""
+    before = {name: sys.modules.get(name) for name in modules}
+    sys.modules.update(modules)
+    try:
+        yield
+    finally:
+        for name, module in before.items():
+            if module is None:
+                del sys.modules[name]
+            else:
+                sys.modules[name] = module
 
 
 def _forgetPanel() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import typing
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -35,20 +36,26 @@ class _Parameter:
         if not self.isNode and self.default is None:
             self.default = next(iter(self.kind)) if issubclass(self.kind, enum.Enum) else self.kind()
 
+    def isIn(self, node: Any) -> bool:
+        return node.HasParameter(self.name)
+
     def read(self, node: Any) -> Any:
+        if not self.isIn(node):  # as after the scene was closed
+            self.write(node, self.default)
         if self.isNode:
             return node.GetNodeReference(self.name)
         text = node.GetParameter(self.name)
-        if not text and not (self.kind is str and self.name in node.GetParameterNamesAsCommaSeparatedList().split(",")):
-            return self.default
         if self.kind is bool:
             return text == "true"
+        if issubclass(self.kind, enum.Enum) and text not in self.kind.__members__:
+            raise ValueError(f"Found {text!r} in parameter node but it is not a name in {self.kind!r}")
         return self.kind[text] if issubclass(self.kind, enum.Enum) else self.kind(text)
 
     def write(self, node: Any, value: Any) -> None:
         if self.isNode:
             if value is not None and not isinstance(value, self.kind):
                 raise TypeError(f"{self.name} takes a {self.kind.__name__}, not {value!r}")
+            node.SetParameter(self.name, "")
             node.SetNodeReferenceID(self.name, None if value is None else value.GetID())
             return
         if not isinstance(value, (int, float) if self.kind is float else self.kind):
@@ -58,6 +65,37 @@ class _Parameter:
                 raise ValueError(f"{self.name} = {value} is not within {limit.minimum} and {limit.maximum}")
         text = value.name if isinstance(value, enum.Enum) else str(value).lower() if self.kind is bool else str(value)
         node.SetParameter(self.name, text)
+
+
+class _Cached:
+    """The value of one parameter, read again only when the parameter node itself says that it was modified.
+
+    So in the application: a reference whose node enters the scene after that stays ``None``.
+    """
+
+    def __init__(self, parameter: _Parameter, node: Any) -> None:
+        self.parameter, self.node, self.writing = parameter, node, False
+        self.value = parameter.read(node)
+        mine = weakref.ref(self)
+        self.tag = node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda caller, event: mine().modified())  # type: ignore[union-attr]
+
+    def __del__(self) -> None:
+        if hasattr(self, "tag"):
+            self.node.RemoveObserver(self.tag)
+
+    def modified(self) -> None:
+        if not self.writing:
+            self.value = self.parameter.read(self.node)
+
+    def write(self, value: Any) -> None:
+        self.writing = True
+        was = self.node.StartModify()
+        try:
+            self.parameter.write(self.node, value)
+            self.value = self.parameter.read(self.node)
+        finally:
+            self.node.EndModify(was)
+            self.writing = False
 
 
 class _Connector:
@@ -107,8 +145,9 @@ def parameterNodeWrapper(cls: type) -> type:
 
     def initialise(self: Any, node: Any) -> None:
         self.parameterNode, self._guis, self._updating = node, {}, False
-        for parameter in parameters.values():
-            parameter.write(node, parameter.read(node))
+        self._cached = {}
+        for name, parameter in parameters.items():
+            self._cached[name] = _Cached(parameter, node)
 
     def connectGui(self: Any, gui: Any) -> int:
         bound = {}
@@ -150,13 +189,13 @@ def parameterNodeWrapper(cls: type) -> type:
     def addObserver(self: Any, event: Any, callback: Any, priority: float = 0.0) -> int:
         return self.parameterNode.AddObserver(event, callback, priority)
 
-    for name, parameter in parameters.items():
+    for name in parameters:
         setattr(
             cls,
             name,
             property(
-                lambda self, parameter=parameter: parameter.read(self.parameterNode),
-                lambda self, value, parameter=parameter: parameter.write(self.parameterNode, value),
+                lambda self, name=name: self._cached[name].value,
+                lambda self, value, name=name: self._cached[name].write(value),
             ),
         )
     members = {

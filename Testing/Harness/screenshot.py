@@ -16,7 +16,8 @@ sys.path.insert(0, str(ROOT / "Testing"))
 
 import Harness  # noqa: E402
 
-WIDTH = 560
+#: Pixels: what a laptop leaves for the module panel.
+WIDTH = 320
 
 
 def main() -> None:
@@ -26,12 +27,13 @@ def main() -> None:
     with Harness.application() as user:
         from XRayTo3DSlicer import volume_nodes
 
+        from Harness.scripted_module import ModuleWidget
         import XRayTo3D
         from XRayTo3DLib.geometry.grid import Grid
         from XRayTo3DLib.simulation.phantom import thorax_phantom
 
         ct = volume_nodes.volume_to_node(thorax_phantom().volume(Grid.centred((0, 0, 0), (92, 64, 78), 4.0)), "Thorax phantom")
-        widget = XRayTo3D.XRayTo3DWidget()
+        widget = XRayTo3D.XRayTo3DWidget(ModuleWidget())
         widget.setup()
         panel = widget.panel
         panel.parameters.ctNode = ct
@@ -45,7 +47,7 @@ def main() -> None:
             panel.results.ui.compareButton.click()
         if user.errors:
             sys.exit("\n".join(user.errors))
-        grab(widget.container, path)
+        grab(widget.parent, path)
         widget.cleanup()
     print(f"wrote {path}")
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 import unittest
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import slicer
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 __all__ = [
+    "ModuleWidget",
     "ScriptedLoadableModule",
     "ScriptedLoadableModuleLogic",
     "ScriptedLoadableModuleTest",
@@ -24,15 +24,31 @@ class ScriptedLoadableModule:
         self.parent = parent
 
 
+class ModuleWidget(QWidget):
+    """The parent that the application gives to a module's widget; it says whether the user is in the module."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setLayout(QVBoxLayout())
+        self.isEntered = True
+
+
 class ScriptedLoadableModuleWidget:
-    """A widget with a layout; as in the application ``parent`` says whether the user is in the module."""
+    """As in the application, a widget without ``parent`` makes one for itself and is set up at once."""
 
     def __init__(self, parent: Any = None) -> None:
-        self.container = QWidget()
-        self.layout = QVBoxLayout(self.container)
-        self.parent = parent or SimpleNamespace(isEntered=True)
-        self.logic: Any = None
+        super().__init__()
+        self.moduleName = type(self).__name__.removesuffix("Widget")
+        self.parent = parent
+        if not parent:
+            self.parent = slicer.qMRMLWidget()
+            self.parent.setLayout(QVBoxLayout())
+            self.parent.setMRMLScene(slicer.mrmlScene)
+        self.layout = self.parent.layout()
         self.reloaded = False
+        if not parent:
+            self.setup()
+            self.parent.show()
 
     def setup(self) -> None: ...
 
@@ -47,6 +63,7 @@ class ScriptedLoadableModuleLogic:
     """A logic whose parameter node is the only one of its kind in the scene."""
 
     def __init__(self, parent: Any = None) -> None:
+        super().__init__()
         self.moduleName = type(self).__name__.removesuffix("Logic")
 
     def getParameterNode(self) -> Any:
@@ -55,7 +72,7 @@ class ScriptedLoadableModuleLogic:
             node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLScriptedModuleNode")
             node.UnRegister(None)
             node.SetSingletonTag(self.moduleName)
-            node.SetModuleName(self.moduleName)
+            node.SetAttribute("ModuleName", self.moduleName)
             node = slicer.mrmlScene.AddNode(node)
         return node
 

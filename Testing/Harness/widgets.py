@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import shiboken6
 from PySide6.QtCore import Property, QPoint, Qt, Signal
 from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent, QPalette, QPolygon
 from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QLayout, QSlider, QWidget
@@ -197,8 +198,12 @@ class qMRMLNodeComboBox(QWidget):
             self._scene.RemoveObserver(tag)
         self._scene = scene
         events = () if scene is None else (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndCloseEvent)
-        self._observers = [scene.AddObserver(event, lambda caller, event: self._fill()) for event in events]
+        self._observers = [scene.AddObserver(event, self._onScene) for event in events]
         self._fill()
+
+    def _onScene(self, caller: Any, event: str) -> None:
+        if shiboken6.isValid(self._box):  # Qt may have deleted the widget, and the scene still knows it
+            self._fill()
 
     def currentNode(self) -> Any:
         return None if self._scene is None or self._current is None else self._scene.GetNodeByID(self._current)

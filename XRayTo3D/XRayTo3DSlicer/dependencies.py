@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import logging
+from collections.abc import Sequence
 from importlib import metadata
+from subprocess import CalledProcessError
 
 import slicer
 from slicer.i18n import tr as _
@@ -13,43 +15,54 @@ from XRayTo3DLib.errors import InputError
 
 #: PyTorch, which the PyTorch extension installs, because the right build depends on the computer's graphics card.
 TORCH = "torch>=2.4"
+#: What finds the folder of downloads; it is small, and all that loading a sample needs.
+FOLDERS = "platformdirs>=4"
 #: The rest, which pip installs.
-PACKAGES = ("scikit-image>=0.22", "jsonschema>=4.20", "platformdirs>=4")
+PACKAGES = ("scikit-image>=0.22", "jsonschema>=4.20", FOLDERS)
+#: What simulating, reconstructing and comparing need; showing, loading and segmenting need nothing of it.
+ALL = (TORCH, *PACKAGES)
 #: What makes X-rays of a CT faster, and nothing else: without it everything works.
 FASTER = "numba>=0.60"
 #: Where the application's settings remember for which version of it the user was asked.
 _ASKED = "XRayTo3D/AskedForFaster"
 
 
-def missing() -> list[str]:
-    """The requirements that are not installed in the version needed; nothing is imported for that."""
-    return [requirement for requirement in (TORCH, *PACKAGES) if not _fulfilled(requirement)]
+class Unavailable(Exception):  # noqa: N818 - to decline is no error
+    """Packages are missing and the user knows why already: they were declined, or a dialog said why they failed."""
 
 
-def ensure() -> None:
-    """Install what is missing, after asking once for all of it; :class:`InputError` when it is not there afterwards.
+def missing(needed: Sequence[str] = ALL) -> list[str]:
+    """Those of some requirements that are not installed in the version needed; nothing is imported for that."""
+    return [requirement for requirement in needed if not _fulfilled(requirement)]
+
+
+def ensure(needed: Sequence[str] = ALL) -> None:
+    """Install what is missing of ``needed``, after asking once for all of it.
+
+    Raises :class:`Unavailable` when the user declines, and :class:`InputError` when it is not there afterwards.
 
     What only makes the work faster is offered in the same question, and by itself once and never again. When it cannot be
     installed, or is not wanted, the log says so and the work goes on.
     """
-    absent = missing()
+    absent = missing(needed)
     if absent:
         _ensureNeeded(absent)
-    elif _offerFaster():
+    elif TORCH in needed and _offerFaster():
         _installFaster()
 
 
 def _ensureNeeded(absent: list[str]) -> None:
-    faster = not _fulfilled(FASTER) and not slicer.app.testingEnabled()
+    faster = TORCH in absent and not _fulfilled(FASTER) and not slicer.app.testingEnabled()
     question = _(
         "XRayTo3D needs these Python packages, which are not part of 3D Slicer:\n\n{packages}\n\nThey are "
-        "downloaded from the Internet into Slicer's own Python; PyTorch takes 0.2 to 3 GB and some minutes. "
-        "Install them now?"
+        "downloaded from the Internet into Slicer's own Python. Install them now?"
     ).format(packages="\n".join(absent))
+    if TORCH in absent:
+        question += "\n\n" + _("PyTorch takes 0.2 to 3 GB and some minutes.")
     if faster:
         question += "\n\n" + _("With them comes {package}, which makes simulated X-rays faster.").format(package=FASTER)
     if not slicer.util.confirmOkCancelDisplay(question, _("XRay to 3D: install Python packages")):
-        raise InputError(
+        raise Unavailable(
             _(
                 "The Python packages {packages} are not installed, so nothing was started: press the button again to install them."
             ).format(packages=", ".join(absent))
@@ -60,7 +73,7 @@ def _ensureNeeded(absent: list[str]) -> None:
     if rest:
         _installPackages(rest)
     importlib.invalidate_caches()
-    absent = missing()
+    absent = missing(absent)
     if absent:
         raise InputError(
             _("The Python packages {packages} could not be installed: see the error log, restart Slicer, try again.").format(
@@ -94,7 +107,13 @@ def _installFaster() -> None:
     _rememberAsking()
     try:
         # It limits numpy from above. Rather no numba than another numpy than the one that Slicer was built with.
-        slicer.util.pip_install([FASTER, f"numpy=={metadata.version('numpy')}"])
+        requirements = [FASTER, f"numpy=={metadata.version('numpy')}"]
+        try:
+            from slicer.packaging import pip_install
+        except ImportError:
+            slicer.util.pip_install(requirements)
+        else:  # with its progress it would also show a failure, which is none here
+            pip_install(requirements, show_progress=False)
         importlib.invalidate_caches()
         failure = None if _fulfilled(FASTER) else "it is not there afterwards"
     except Exception as error:
@@ -150,8 +169,12 @@ def _installPackages(requirements: list[str]) -> None:
         except ImportError:
             slicer.util.pip_install(requirements)
         else:
-            # The user has agreed already.
-            pip_ensure([Requirement(r) for r in requirements], prompt_install=False, requester="XRay to 3D")
+            try:  # The user has agreed already.
+                pip_ensure([Requirement(r) for r in requirements], prompt_install=False, requester="XRay to 3D")
+            except CalledProcessError as error:  # its own dialog has shown the whole log
+                raise Unavailable(str(_failed(", ".join(requirements), error))) from error
+    except Unavailable:
+        raise
     except Exception as error:
         raise _failed(", ".join(requirements), error) from error
 

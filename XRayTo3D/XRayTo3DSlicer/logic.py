@@ -81,26 +81,27 @@ class Logic:
         volume = _ct(ctNode)
         asked = xrays.poses(volume.grid, view, size, spacing, sourceToDetector, sourceToIsocentre, parallel, projection)
         shapes, sources = xrays.insertsOf(inserts)
-        radiographs = render_drr(
-            volume,
-            asked.projections,
-            asked.names,
-            progress,
-            quality=quality,
-            kilovolts=kilovolts,
-            inserts=shapes,
-            photons=photons,
-            electronic_noise=electronicNoise,
-            blur=blur,
-            seed=seed,
-        )
         added = []
-        with scene.all_or_nothing():
-            for radiograph in radiographs:
-                own = f"{name} {radiograph.name}" if name and asked.several else name
-                title = scene.unique_name(own or f"{ctNode.GetName()} {radiograph.name}")
-                added.append(radiograph_nodes.radiograph_to_node(radiograph, title))
-                provenance.stamp(added[-1], [ctNode, *sources])
+        with scene.operation(ctNode, *sources) as adding:
+            radiographs = render_drr(
+                volume,
+                asked.projections,
+                asked.names,
+                progress,
+                quality=quality,
+                kilovolts=kilovolts,
+                inserts=shapes,
+                photons=photons,
+                electronic_noise=electronicNoise,
+                blur=blur,
+                seed=seed,
+            )
+            with adding():
+                for radiograph in radiographs:
+                    own = f"{name} {radiograph.name}" if name and asked.several else name
+                    title = scene.unique_name(own or f"{ctNode.GetName()} {radiograph.name}")
+                    added.append(radiograph_nodes.radiograph_to_node(radiograph, title))
+                    provenance.stamp(added[-1], [ctNode, *sources])
         return added if asked.several else added[0]
 
     def renderStructures(
@@ -128,21 +129,22 @@ class Logic:
         labelmaps = segmentation_nodes.structures_from_node(_given(segmentationNode, "segmentation"))
         grid = labelmaps[0].grid if volume is None else volume.grid
         asked = xrays.poses(grid, view, size, spacing, sourceToDetector, sourceToIsocentre, parallel, projection)
-        found = xrays.structureRadiographs(labelmaps, asked, volume, progress)
         title = name or segmentationNode.GetName()
         sources = [segmentationNode] if ctNode is None else [segmentationNode, ctNode]
         added: list[list[Any]] = []
-        with scene.all_or_nothing():
-            for pictures, own in zip(found, asked.names, strict=True):
-                folder = scene.new_folder(f"{title} {own}")
-                added.append([])
-                for structure, unit, radiograph in pictures:
-                    node = radiograph_nodes.radiograph_to_node(
-                        radiograph, scene.unique_name(f"{title} {radiograph.name}"), provenance.STRUCTURE
-                    )
-                    provenance.stamp(node, sources, Structure=structure, Unit=unit)
-                    scene.put(node, folder)
-                    added[-1].append(node)
+        with scene.operation(*sources) as adding:
+            found = xrays.structureRadiographs(labelmaps, asked, volume, progress)
+            with adding():
+                for pictures, own in zip(found, asked.names, strict=True):
+                    folder = scene.new_folder(f"{title} {own}")
+                    added.append([])
+                    for structure, unit, radiograph in pictures:
+                        node = radiograph_nodes.radiograph_to_node(
+                            radiograph, scene.unique_name(f"{title} {radiograph.name}"), provenance.STRUCTURE
+                        )
+                        provenance.stamp(node, sources, Structure=structure, Unit=unit)
+                        scene.put(node, folder)
+                        added[-1].append(node)
         return added if asked.several else added[0]
 
     def saveRadiograph(
@@ -168,6 +170,7 @@ class Logic:
         kind: str = "auto",
         isocentre: Sequence[float] | None = None,
         name: str | None = None,
+        ask: Callable[[str], bool] | None = None,
     ) -> slicer.vtkMRMLScalarVolumeNode:
         """An X-ray from a DICOM file, a picture, or NRRD, as a radiograph node standing where its detector is.
 
@@ -175,11 +178,13 @@ class Logic:
         - ``spacing``: mm between pixels, one number or (between rows, between columns); a picture needs it;
         - ``sourceToDetector``, ``sourceToIsocentre``: mm; ``parallel``: parallel rays instead;
         - ``kind``: what the pixels are: line_integral, intensity, inverted (bone is dark), or auto;
-        - ``isocentre``: LPS mm of the point that the beam is aimed at; the origin, where the file does not say either.
+        - ``isocentre``: LPS mm of the point that the beam is aimed at; the origin, where the file does not say either;
+        - ``ask``: decides, given a question, whether a detector with a side above 600 mm is meant; :class:`Cancelled` if not.
         """
         from XRayTo3DLib.io.radiographs import read_radiograph
 
         radiograph = read_radiograph(path, view, spacing, sourceToDetector, sourceToIsocentre, kind, isocentre, parallel)
+        xrays.checkDetectorSize(radiograph, Path(path).name, ask)
         title = name or " ".join(filter(None, (Path(path).name.split(".")[0], radiograph.name)))
         with scene.all_or_nothing():
             node = radiograph_nodes.radiograph_to_node(radiograph, scene.unique_name(title))
@@ -208,21 +213,23 @@ class Logic:
         from XRayTo3DLib.fusion.closed_form import BETA
         from XRayTo3DLib.reconstruction.pipeline import reconstruct
 
-        radiographs = [radiograph_nodes.radiograph_from_node(_given(node, "radiograph")) for node in radiographNodes]
-        found = reconstruct(
-            radiographs,
-            model=model,
-            grid=grid,
-            fuse_views=fuse,
-            beta=BETA if beta is None else beta,
-            check_views=checkViews,
-            ask=ask,
-            progress=part(progress, 0.0, 0.95),
-        )
-        views = " + ".join(radiograph.name for radiograph in radiographs)
-        progress(0.95, "adding the result to the scene")
-        with scene.all_or_nothing():
-            return results.add(found, list(radiographNodes), name or f"Reconstruction {views}", fuse)
+        nodes = [_given(node, "radiograph") for node in radiographNodes]
+        radiographs = [radiograph_nodes.xray_from_node(node) for node in nodes]
+        with scene.operation(*nodes) as adding:
+            found = reconstruct(
+                radiographs,
+                model=model,
+                grid=grid,
+                fuse_views=fuse,
+                beta=BETA if beta is None else beta,
+                check_views=checkViews,
+                ask=ask,
+                progress=part(progress, 0.0, 0.95),
+            )
+            views = " + ".join(radiograph.name for radiograph in radiographs)
+            progress(0.95, "adding the result to the scene")
+            with adding():
+                return results.add(found, nodes, name or f"Reconstruction {views}", fuse)
 
     def segment(self, volumeNode: slicer.vtkMRMLScalarVolumeNode, name: str | None = None) -> slicer.vtkMRMLSegmentationNode:
         """Body, lungs and bone of a CT or a reconstruction, with closed surfaces, in the folder of that volume."""
@@ -231,7 +238,7 @@ class Logic:
         labelmap = segment_ct(_ct(volumeNode))
         with scene.all_or_nothing():
             title = scene.unique_name(name or f"{volumeNode.GetName()} segmentation")
-            node = segmentation_nodes.segmentation_to_node(labelmap, title)
+            node = segmentation_nodes.segmentation_to_node(labelmap, title, volumeNode)
             provenance.stamp(node, [volumeNode])
             scene.put(node, scene.folder_of(volumeNode))
         return node
@@ -304,9 +311,24 @@ class Logic:
         return find_models()
 
 
+#: What a node that is asked for must be.
+_CLASSES = {
+    "volume": "vtkMRMLScalarVolumeNode",
+    "radiograph": "vtkMRMLScalarVolumeNode",
+    "segmentation": "vtkMRMLSegmentationNode",
+}
+
+
 def _given(node: Any, kind: str) -> Any:
+    """The node itself, if it is of the kind that is needed, and in the scene."""
     if node is None:
         raise InputError(f"No {kind} is chosen: choose one.")
+    if not isinstance(node, slicer.vtkMRMLNode):
+        raise InputError(f"{node!r} is no node of the scene: give a {kind} node, as slicer.util.getNode finds it by its name.")
+    if not node.IsA(_CLASSES[kind]):
+        raise InputError(f"{node.GetName()} is no {kind}: choose one.")
+    if node.GetScene() is not slicer.mrmlScene:
+        raise InputError(f"{node.GetName()} is not in the scene (any more): choose a {kind} that is.")
     return node
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import slicer
 import vtk
 
@@ -33,7 +31,7 @@ def surface_from_node(node: slicer.vtkMRMLModelNode) -> Surface:
     mass = vtk.vtkMassProperties()
     mass.SetInputData(moved)
     mass.Update()
-    closed, cut = (json.loads(provenance.read(node, key) or "false") for key in ("Closed", "Cut"))
+    closed, cut = (provenance.read_flag(node, key, False) for key in ("Closed", "Cut"))
     return Surface(moved, node.GetName(), mass.GetVolume() / 1000, closed, cut)
 
 

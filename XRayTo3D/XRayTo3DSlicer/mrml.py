@@ -110,6 +110,13 @@ def to_world(node: slicer.vtkMRMLTransformableNode) -> np.ndarray:
     world = _numbers(matrix)
     if not _invertible(world):
         raise InputError(f"The transform {_culprit(parent).GetName()} of {node.GetName()} is singular: correct it.")
+    if np.abs(world[3] - [0.0, 0.0, 0.0, 1.0]).max() > 1e-9:
+        raise InputError(f"The transform {parent.GetName()} of {node.GetName()} is a perspective: use a rigid or affine one.")
+    if np.linalg.det(world[:3, :3]) < 0:
+        raise InputError(
+            f"The transforms of {node.GetName()} mirror it, which exchanges the patient's left and right: correct them, or "
+            "harden them (Transforms module) if that is meant."
+        )
     return _FLIP @ world @ _FLIP
 
 

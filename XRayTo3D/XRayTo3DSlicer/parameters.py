@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import enum
+import logging
+import math
+import typing
 from typing import Annotated, Any
 
 import slicer
@@ -60,6 +63,7 @@ class PanelParameters:
     secondNode: slicer.vtkMRMLScalarVolumeNode
 
     # Geometry: distances and pixel size in mm; rows and columns in pixels, 0 for as many as the CT needs.
+    # filePixelSize: mm between the pixels of X-ray files, 0 while nobody has said it.
     # fileGeometry: what an X-ray file says of its own view and geometry wins over what is set here.
     beam: Beam = Beam.CONE
     sourceToDetector: Annotated[float, WithinRange(100, 5000)] = DEFAULT_SOURCE_TO_DETECTOR
@@ -67,6 +71,7 @@ class PanelParameters:
     pixelSize: Annotated[float, WithinRange(0.05, 20)] = 2.0
     detectorRows: Annotated[int, WithinRange(0, 4096)] = 0
     detectorColumns: Annotated[int, WithinRange(0, 4096)] = 0
+    filePixelSize: Annotated[float, WithinRange(0, 20)] = 0.0
     fileGeometry: bool = True
 
     # Reconstruction. The model is the path of its file, or empty for the bundled one.
@@ -95,10 +100,18 @@ def views(parameters: Any) -> list[str]:
 
 
 def geometry(parameters: Any) -> dict[str, Any]:
-    """The geometry as the keywords that the logic takes (mm)."""
+    """The geometry of X-rays to be simulated as the keywords that the logic takes (mm)."""
+    return {"spacing": parameters.pixelSize, **_beam(parameters)}
+
+
+def fileGeometry(parameters: Any) -> dict[str, Any]:
+    """The geometry of X-rays in files as the keywords that the logic takes (mm); a pixel size only when it was given."""
+    return {"spacing": parameters.filePixelSize or None, **_beam(parameters)}
+
+
+def _beam(parameters: Any) -> dict[str, Any]:
     parallel = parameters.beam is Beam.PARALLEL
     return {
-        "spacing": parameters.pixelSize,
         "sourceToDetector": parameters.sourceToDetector,
         "sourceToIsocentre": None if parallel else parameters.sourceToIsocentre,
         "parallel": parallel,
@@ -163,3 +176,28 @@ def reconstructionProblem(parameters: Any) -> str:
     if len(chosen) == 2 and chosen[0] is chosen[1]:
         return _("The first and the second X-ray are the same: choose another one, or switch the second view off.")
     return ""
+
+
+def bind(node: slicer.vtkMRMLScriptedModuleNode) -> Any:
+    """The parameters kept in a node. What cannot be read there, as a choice that a newer version saved, is set anew."""
+    for name, kind in typing.get_type_hints(PanelParameters).items():
+        if not node.HasParameter(name):
+            continue
+        text = node.GetParameter(name)
+        if not _readable(kind, text):
+            logging.warning("XRay to 3D: the saved setting %s = %r is not known here and was reset.", name, text)
+            node.UnsetParameter(name)
+    return PanelParameters(node)
+
+
+def _readable(kind: Any, text: str) -> bool:
+    if issubclass(kind, enum.Enum):
+        return text in kind.__members__
+    if kind is bool:
+        return text.lower() in ("true", "false")
+    if kind in (int, float):
+        try:
+            return math.isfinite(kind(text))
+        except (ValueError, OverflowError):
+            return False
+    return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import slicer
 
@@ -37,6 +38,29 @@ def read(node: slicer.vtkMRMLNode, key: str) -> str | None:
     return node.GetAttribute(PREFIX + key)
 
 
+def read_list(node: slicer.vtkMRMLNode, key: str) -> list[Any]:
+    """An attribute that holds a list, empty when the node does not have it; :class:`InputError` when it is damaged."""
+    return _decoded(node, key, list, [])
+
+
+def read_flag(node: slicer.vtkMRMLNode, key: str, otherwise: bool) -> bool:
+    """An attribute that is true or false, or ``otherwise``; :class:`InputError` when it is damaged."""
+    return _decoded(node, key, bool, otherwise)
+
+
+def _decoded(node: slicer.vtkMRMLNode, key: str, kind: type, otherwise: Any) -> Any:
+    text = read(node, key)
+    if not text:
+        return otherwise
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, kind):
+        raise InputError(f"The attribute {PREFIX}{key} of {node.GetName()} is damaged: load or make the node again.")
+    return value
+
+
 def stamp(node: slicer.vtkMRMLNode, sources: list[slicer.vtkMRMLNode], **values: object) -> None:
     """Write what made the node: the software's version, the nodes it was made from, and ``values``."""
     version = getattr(XRayTo3DLib, "__version__", "unknown")
@@ -61,5 +85,5 @@ def projection_from_text(text: str, name: str) -> Projection:
     """The inverse of :func:`projection_to_text`; ``name`` is the node's, for the :class:`InputError` of a bad one."""
     try:
         return Projection.from_dict(json.loads(text))
-    except (ValueError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise InputError(f"The projection stored on {name} is damaged ({error}): set its geometry again.") from error

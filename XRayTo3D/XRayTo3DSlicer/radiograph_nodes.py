@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import slicer
 
@@ -32,6 +30,14 @@ def radiograph_to_node(radiograph: Radiograph, name: str, kind: str = provenance
         low, high = display.symmetric_range(values) if kind == provenance.RESIDUAL else display.grey_range(values)
     display.show_volume(node, high - low, (high + low) / 2)
     return node
+
+
+def xray_from_node(node: slicer.vtkMRMLScalarVolumeNode) -> Radiograph:
+    """The radiograph of a node that was measured or simulated; what was derived from one is refused as an X-ray."""
+    kind = provenance.read(node, "Type")
+    if kind not in (None, provenance.RADIOGRAPH):
+        raise InputError(f"{node.GetName()} is no X-ray but a {kind.lower()} made from others: choose a measured X-ray or a DRR.")
+    return radiograph_from_node(node)
 
 
 def set_projection(node: slicer.vtkMRMLScalarVolumeNode, projection: Projection) -> None:
@@ -67,8 +73,8 @@ def radiograph_from_node(node: slicer.vtkMRMLScalarVolumeNode) -> Radiograph:
             raise InputError(
                 f"The transform of {node.GetName()} is not rigid, which no X-ray system is: use a rigid transform."
             ) from None
-    calibrated = bool(json.loads(provenance.read(node, "Calibrated") or "true"))
-    notes = tuple(json.loads(provenance.read(node, "Notes") or "[]"))
+    calibrated = provenance.read_flag(node, "Calibrated", True)
+    notes = tuple(str(note) for note in provenance.read_list(node, "Notes"))
     return Radiograph(array[0].astype(np.float32), projection, provenance.read(node, "View") or node.GetName(), calibrated, notes)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import slicer
 import vtk
+
+from XRayTo3DLib.errors import InputError
 
 #: Who takes care of an item in the application's subject hierarchy; there it sets this itself.
 _OWNERS = (
@@ -42,6 +44,32 @@ def all_or_nothing() -> Iterator[None]:
         for item in _items() - items:
             _remove_item(item)
         raise
+
+
+@contextmanager
+def operation(*sources: slicer.vtkMRMLNode) -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """Work on ``sources`` that adds nodes when it is done, inside the context that the given function makes.
+
+    That context is :func:`all_or_nothing`. It raises :class:`InputError` instead when the scene was closed, or one of the
+    sources removed from it, while the work ran: what was computed does not belong to the scene that is there now.
+    """
+    scene, closed = slicer.mrmlScene, []
+    names = [source.GetName() for source in sources]
+    ids = [source.GetID() for source in sources]
+    tag = scene.AddObserver(scene.StartCloseEvent, lambda caller, event: closed.append(True))
+
+    def adding() -> AbstractContextManager[None]:
+        if closed:
+            raise InputError("The scene was closed while the work ran: nothing was added; start it again in the new scene.")
+        for source, name, own in zip(sources, names, ids, strict=True):
+            if slicer.mrmlScene.GetNodeByID(own) is not source:
+                raise InputError(f"{name} was removed from the scene while the work ran: nothing was added; start it again.")
+        return all_or_nothing()
+
+    try:
+        yield adding
+    finally:
+        scene.RemoveObserver(tag)
 
 
 def unique_name(name: str) -> str:
@@ -81,11 +109,21 @@ def folder_of(node: slicer.vtkMRMLNode) -> int | None:
     return parent if parent and parent != hierarchy.GetSceneItemID() else None
 
 
-def remove(node: slicer.vtkMRMLNode) -> None:
-    """Remove a node and its item of the subject hierarchy."""
+def remove(node: slicer.vtkMRMLDisplayableNode) -> None:
+    """Remove a node with what shows and stores it alone, and its item of the subject hierarchy."""
     item = _hierarchy().GetItemByDataNode(node)
+    own = [node.GetNthDisplayNode(i) for i in range(node.GetNumberOfDisplayNodes())]
+    own += [node.GetNthStorageNode(i) for i in range(node.GetNumberOfStorageNodes())]
     slicer.mrmlScene.RemoveNode(node)
+    for helper in own:
+        if helper is not None and not _referred(helper):
+            slicer.mrmlScene.RemoveNode(helper)
     _remove_item(item)
+
+
+def _referred(node: slicer.vtkMRMLNode) -> bool:
+    scene, own = slicer.mrmlScene, node.GetID()
+    return any(scene.IsNodeReferencingNodeID(scene.GetNthNode(i), own) for i in range(scene.GetNumberOfNodes()))
 
 
 def _remove_item(item: int) -> None:

@@ -20,13 +20,21 @@ _LABELMAP = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapReprese
 _GEOMETRY = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
 
 
-def segmentation_to_node(labelmap: Labelmap, name: str) -> slicer.vtkMRMLSegmentationNode:
-    """A segmentation with a binary labelmap and a closed surface of each structure, in the labels' order."""
+def segmentation_to_node(
+    labelmap: Labelmap, name: str, source: slicer.vtkMRMLScalarVolumeNode | None = None
+) -> slicer.vtkMRMLSegmentationNode:
+    """A segmentation with a binary labelmap and a closed surface of each structure, in the labels' order.
+
+    ``source``: the volume that was segmented, which editing and export ask for.
+    """
     image = mrml.oriented_image(labelmap.array.astype(np.uint8), labelmap.grid.affine)
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
     node.CreateDefaultDisplayNodes()
     segmentation = node.GetSegmentation()
-    segmentation.SetConversionParameter(_GEOMETRY, slicer.vtkSegmentationConverter.SerializeImageGeometry(image))
+    if source is None:
+        segmentation.SetConversionParameter(_GEOMETRY, slicer.vtkSegmentationConverter.SerializeImageGeometry(image))
+    else:
+        node.SetReferenceImageGeometryParameterFromVolumeNode(source)
     segmentation.SetConversionParameter("Smoothing factor", _SMOOTHING)
     for order, (label, structure) in enumerate(labelmap.names.items()):
         segment = slicer.vtkSegment()

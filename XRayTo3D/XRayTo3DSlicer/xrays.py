@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from XRayTo3DLib.geometry.views import view_projection
 from XRayTo3DLib.images.labelmap import Labelmap
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.images.volume import Volume
-from XRayTo3DLib.progress import Progress, part
+from XRayTo3DLib.progress import Cancelled, Progress, part
 from XRayTo3DSlicer import model_nodes, segmentation_nodes
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: Pixel size of a DRR in mm when none is asked for.
 DEFAULT_PIXEL = 2.0
+#: A detector with a longer side than this, in mm, is rather a wrong pixel size.
+LARGEST_USUAL = 600.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +98,19 @@ def _exact(pose: Any, grid: Grid, size: tuple[int, int] | None, spacing: float |
     return Projection.from_matrix(matrix, size, None if spacing is None else (spacing, spacing), grid.centre)
 
 
+def checkDetectorSize(radiograph: Radiograph, name: str, ask: Callable[[str], bool] | None) -> None:
+    """Ask about a detector that is larger than any plate; :class:`Cancelled` when it is not meant."""
+    height, width = np.multiply(radiograph.projection.size, radiograph.projection.spacing)
+    if ask is None or max(height, width) <= LARGEST_USUAL:
+        return
+    question = (
+        f"With pixels of {radiograph.projection.spacing[1]:g} mm the detector of {name} measures {width:.0f} x {height:.0f} mm. "
+        f"Plates are at most {LARGEST_USUAL:g} mm long. Is the pixel size right?"
+    )
+    if not ask(question):
+        raise Cancelled
+
+
 def insertsOf(pairs: Iterable[tuple[Any, str | float]]) -> tuple[list[Insert], list[slicer.vtkMRMLNode]]:
     """Pairs of a segmentation or model node and what it is made of, as the library's inserts, and the nodes.
 
@@ -110,7 +125,7 @@ def insertsOf(pairs: Iterable[tuple[Any, str | float]]) -> tuple[list[Insert], l
         except (TypeError, ValueError):
             raise InputError("Each insert is a pair (node, material): write inserts=[(node, 'titanium')], for example.") from None
         parse_material(material)
-        if node is None:
+        if not isinstance(node, slicer.vtkMRMLNode):
             raise InputError("No node is chosen for the insert: choose a segmentation or a model.")
         if node.IsA("vtkMRMLSegmentationNode"):
             shape: Any = segmentation_nodes.segmentation_from_node(node)

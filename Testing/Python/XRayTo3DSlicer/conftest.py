@@ -130,12 +130,10 @@ def started():
 
 @pytest.fixture
 def user(started, scene):
-    """The user of an application with an empty scene, who agrees to everything."""
-    started.errors.clear()
-    started.questions.clear()
-    started.shown.clear()
-    started.answer, started.file = True, ""
-    return started
+    """The user of an application with an empty scene, who agrees to everything, and must not be shown a traceback."""
+    started.clear()
+    yield started
+    assert started.tracebacks == [], "an exception left a slot or an observer: the user would see a traceback"
 
 
 @pytest.fixture

@@ -43,9 +43,10 @@ class FakeLogic:
 
     def renderDRR(self, ct, view="AP", *, progress=silent, **geometry):
         self.note("renderDRR", ct, view, progress=progress, **geometry)
-        return self.radiograph(view)
+        return self.radiograph(view) if isinstance(view, str) else [self.radiograph(word) for word in view]
 
-    def loadRadiograph(self, path, view=None, **geometry):
+    def loadRadiograph(self, path, view=None, *, ask=None, **geometry):
+        self.asked = ask
         self.note("loadRadiograph", path, view, **geometry)
         return self.radiograph(view or "PA")
 

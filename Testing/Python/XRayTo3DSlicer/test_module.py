@@ -14,7 +14,9 @@ from panel_parts import FakeLogic, status
 def widget(user):
     import XRayTo3D
 
-    made = XRayTo3D.XRayTo3DWidget()
+    from Harness.scripted_module import ModuleWidget
+
+    made = XRayTo3D.XRayTo3DWidget(ModuleWidget())
     made.setup()
     yield made
     made.cleanup()
@@ -68,6 +70,115 @@ def test_a_scene_closed_while_work_runs_cancels_it(widget, scene, bare_ct):
     assert panel.work.busy is False
 
 
+def test_after_a_scene_closed_during_work_the_buttons_work_again(widget, user, scene, bare_ct):
+    from XRayTo3DLib.errors import InputError
+
+    panel, fake = widget.panel, FakeLogic()
+    for section in panel.sections:
+        section.logic = fake
+    panel.parameters.ctNode = bare_ct
+
+    def close():
+        fake.step = lambda: None
+        scene.Clear(False)
+        fake.error = InputError("The scene was closed while the work ran.")
+
+    fake.step = close
+    panel.inputs.ui.renderButton.click()
+    fake.error = None
+    assert panel.parameters is not None and panel.inputs.widget.isEnabled()
+    volume = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Chest")
+    panel.inputs.ui.ctSelector.setCurrentNode(volume)
+    panel.inputs.ui.renderButton.click()
+    assert panel.parameters.firstNode.GetName() == "X-ray AP"
+
+    # Without parameters, as while a scene is being closed, whatever is called does nothing.
+    panel.setParameters(None)
+    for section in panel.sections:
+        assert not section.widget.isEnabled()
+        for name in dir(section):
+            if name.startswith("on"):
+                getattr(section, name)()
+
+
+def test_the_user_leaves_during_work_and_the_panel_lets_go_at_its_end(widget, bare_ct):
+    panel, fake = widget.panel, FakeLogic()
+    for section in panel.sections:
+        section.logic = fake
+    panel.parameters.ctNode = bare_ct
+
+    def leave():
+        widget.parent.isEntered = False
+        widget.exit()
+        assert panel.parameters is not None
+
+    fake.step = leave
+    panel.inputs.ui.renderButton.click()
+    assert len(fake.calls) == 1 and panel.parameters is None
+
+
+def test_a_scene_loaded_with_the_module_open_brings_its_selections(widget, user, scene, bare_ct, fake_logic, tmp_path):
+    """The wrapper caches references, and reads them before the nodes of the file are there."""
+    front = fake_logic.radiograph("AP")
+    widget.panel.parameters.ctNode, widget.panel.parameters.firstNode = bare_ct, front
+    widget.panel.parameters.pixelSize = 0.75
+    path = str(tmp_path / "scene.mrml")
+    scene.SetURL(path)
+    assert scene.Commit(path)
+    text = Path(path).read_text(encoding="utf-8")
+    assert "firstView=AP" in text or "firstView AP" in text
+    Path(path).write_text(text.replace("firstView=AP", "firstView=SKYLINE").replace("firstView AP", "firstView SKYLINE"))
+    scene.Clear(False)
+    assert widget.panel.parameters.ctNode is None
+    scene.SetURL(path)
+    scene.Import()
+    chosen = widget.panel.parameters
+    assert chosen.pixelSize == 0.75 and chosen.firstView.value == "AP" and chosen.ctNode.GetName() == "CT" and chosen.firstNode.GetName() == "X-ray AP"
+    assert widget.panel.inputs.ui.ctSelector.currentNode() is chosen.ctNode
+
+
+def test_what_cannot_be_read_of_a_saved_scene_is_reset(widget, user, scene, bare_ct):
+    widget.panel.parameters.sourceToDetector = 1020.5
+    widget.exit()
+    node = scene.GetSingletonNode("XRayTo3D", "vtkMRMLScriptedModuleNode")
+    damaged = {"firstView": "SKYLINE", "beam": "", "pixelSize": "wide", "detectorRows": "1e3", "beta": "nan", "fuse": "maybe"}
+    for name, text in damaged.items():
+        node.SetParameter(name, text)
+    node.SetNodeReferenceID("reconstructionNode", scene.AddNewNodeByClass("vtkMRMLModelNode").GetID())
+    widget.enter()
+    found = widget.panel.parameters
+    assert (found.firstView.value, found.beam.value, found.pixelSize, found.detectorRows) == ("AP", "cone", 2.0, 0)
+    assert found.beta == 0.5 and found.fuse is True and found.sourceToDetector == 1020.5, "the rest is kept"
+    widget.exit()
+
+
+def test_a_widget_without_parent_and_one_whose_setup_fails(user, scene, monkeypatch):
+    import XRayTo3D
+    from XRayTo3DSlicer.panels import panel
+
+    alone = XRayTo3D.XRayTo3DWidget()
+    assert alone.panel.parameters is not None and alone.Observations
+    alone.exit()
+    assert alone.panel.parameters is None
+    alone.enter()
+    assert alone.panel.parameters is not None
+    scene.Clear(False)
+    alone.cleanup()
+    assert not alone.Observations and not alone.parent.isHidden()
+
+    def fail(logic):
+        raise RuntimeError("a file of the panel is missing")
+
+    monkeypatch.setattr(panel, "Panel", fail)
+    from Harness.scripted_module import ModuleWidget
+
+    broken = XRayTo3D.XRayTo3DWidget(ModuleWidget())
+    with pytest.raises(RuntimeError, match="missing"):
+        broken.setup()
+    for call in (broken.enter, broken.exit, lambda: scene.Clear(False), broken.cleanup):
+        call()
+
+
 def test_a_press_on_every_button_of_a_fresh_panel_does_no_harm(widget, user, scene):
     """What can be pressed leads to a sentence at worst; the sample and the search for models are tested elsewhere."""
     from PySide6.QtWidgets import QPushButton
@@ -102,19 +213,32 @@ def test_the_sample_is_loaded_as_the_ct_and_its_file_can_be_deleted(widget, user
 def test_module_description_and_sample_registration(user, monkeypatch):
     import XRayTo3D
 
-    registered = []
-    source = types.SimpleNamespace(registerCustomSampleDataSource=lambda **keywords: registered.append(keywords))
-    monkeypatch.setitem(sys.modules, "SampleData", types.SimpleNamespace(SampleDataLogic=source))
+    from Harness import sample_data
+
+    sample_data.sources.clear()
     user.startupSlots.clear()
     module = XRayTo3D.XRayTo3D(types.SimpleNamespace())
     assert module.parent.title == "XRay to 3D" and module.parent.categories == ["Tomographic Reconstruction"]
     assert "not for diagnosis" in module.parent.helpText and "not commercially available" in module.parent.acknowledgementText
-    assert registered == [], "nothing is registered before Slicer has started"
+    assert sample_data.sources == {}, "nothing is registered before Slicer has started"
     for slot in user.startupSlots:
         slot()
-    (sample,) = registered
+    ((sample,),) = sample_data.sources.values()
     assert sample["sampleName"] == "XRayTo3DChestCT" and Path(sample["thumbnailFileName"]).is_file()
-    assert callable(sample["customDownloader"])
+
+    # A press on its button loads it; a failure is shown, a refusal is none, and nothing leaves the slot.
+    from XRayTo3DSlicer import dependencies
+    from XRayTo3DSlicer import sample_data as ours
+
+    for outcome, shown in ((dependencies.Unavailable("declined"), []), (OSError("disk full"), ["disk full"])):
+
+        def load(outcome=outcome):
+            raise outcome
+
+        monkeypatch.setattr(ours, "load", load)
+        assert sample["customDownloader"](sample) == [] and user.errors == shown
+    monkeypatch.setattr(ours, "load", lambda: "a node")
+    assert sample["customDownloader"](sample) == ["a node"]
 
 
 def test_reload_forgets_the_packages(widget):

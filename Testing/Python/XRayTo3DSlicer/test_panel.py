@@ -43,7 +43,7 @@ def test_rendering_passes_view_and_geometry_and_selects_the_xrays(panel, fake_lo
         "parallel": False,
         "size": (300, 200),
     }
-    assert fake_logic.calls == [("renderDRR", (bare_ct, "AP+10"), geometry), ("renderDRR", (bare_ct, "LLAT"), geometry)]
+    assert fake_logic.calls == [("renderDRR", (bare_ct, ["AP+10", "LLAT"]), geometry)], "one call, so all views or none"
     assert panel.inputs.ui.firstSelector.currentNode().GetName() == "X-ray AP+10"
     assert panel.inputs.ui.secondSelector.currentNode().GetName() == "X-ray LLAT"
     assert panel.reconstruct.ui.applyButton.isEnabled()
@@ -58,7 +58,7 @@ def test_a_parallel_beam_has_no_distances(panel, fake_logic, bare_ct):
     assert not panel.inputs.ui.secondSelector.isEnabled()
     panel.inputs.ui.renderButton.click()
     ((_, (_, view), geometry),) = fake_logic.calls
-    assert view == "AP" and geometry["parallel"] and geometry["sourceToIsocentre"] is None and geometry["size"] is None
+    assert view == ["AP"] and geometry["parallel"] and geometry["sourceToIsocentre"] is None and geometry["size"] is None
 
 
 def test_an_impossible_geometry_is_said_where_it_is_and_nothing_runs(panel, fake_logic, bare_ct):
@@ -79,17 +79,32 @@ def test_views_along_the_same_line_are_refused(panel, bare_ct):
     assert "The two views look along the same line" in panel.inputs.ui.renderButton.toolTip()
 
 
-def test_a_failure_at_the_second_view_takes_the_first_away_again(panel, fake_logic, bare_ct, scene):
-    panel.parameters.ctNode = bare_ct
-    before = scene.GetNumberOfNodes()
+@pytest.mark.parametrize("failure", ["bad input", "unexpected", "cancel"])
+def test_a_failure_at_the_second_view_leaves_the_scene_as_it_was(user, scene, state, ct_node, monkeypatch, failure):
+    """With the real logic: not even a display node of the first view stays."""
+    from Harness.scripted_module import ModuleWidget
 
-    def failAtSecond():
-        fake_logic.error = InputError("The CT does not overlap the beam.") if len(fake_logic.calls) == 2 else None
+    import XRayTo3D
+    from XRayTo3DLib.simulation import drr
 
-    fake_logic.step = failAtSecond
+    widget = XRayTo3D.XRayTo3DWidget(ModuleWidget())
+    widget.setup()
+    panel, real, done = widget.panel, drr.render_drr, []
+
+    def failing(volume, projections, names, progress, **keywords):
+        done.append(real(volume, projections[:1], names[:1], progress, **keywords))
+        if failure == "cancel":
+            panel.work.cancel()
+            progress(0.6, "second view")
+        raise InputError("The beam misses the CT.") if failure == "bad input" else ZeroDivisionError(failure)
+
+    monkeypatch.setattr(drr, "render_drr", failing)
+    panel.parameters.pixelSize = 16.0
+    before = state()
     panel.inputs.ui.renderButton.click()
-    assert len(fake_logic.calls) == 2 and scene.GetNumberOfNodes() == before
-    assert panel.parameters.firstNode is None
+    assert len(done) == 1 and state() == before and panel.parameters.firstNode is None
+    assert len(user.errors) == (0 if failure == "cancel" else 1)
+    widget.cleanup()
 
 
 @pytest.mark.parametrize("prefer", [True, False])
@@ -114,6 +129,23 @@ def test_a_file_is_told_no_more_than_it_needs(panel, fake_logic, user, tmp_path,
     panel.inputs.ui.secondLoadButton.click()
     assert panel.parameters.secondNode.GetName() == ("X-ray PA" if prefer else "X-ray LLAT")
     assert status(panel).endswith("view PA." if prefer else "view LLAT.")
+
+
+def test_a_picture_has_a_pixel_size_of_its_own_which_is_unknown_until_given(panel, fake_logic, user, tmp_path):
+    """Never that of the DRRs: with their 2 mm a picture of 2500 x 2000 pixels would be a detector of 5 x 4 m."""
+    (tmp_path / "front.png").write_bytes(b"\x89PNG")
+    user.file = str(tmp_path / "front.png")
+    box = panel.geometry.ui.filePixelSizeSpinBox
+    assert box.text() == "unknown" and panel.geometry.ui.pixelSizeSpinBox.value() == 2.0
+    fake_logic.error = InputError("more is needed")
+    panel.inputs.ui.firstLoadButton.click()
+    assert fake_logic.calls[-1][2]["spacing"] is None
+    box.setValue(0.172)
+    panel.inputs.ui.firstLoadButton.click()
+    assert fake_logic.calls[-1][2]["spacing"] == 0.172
+    user.questions.clear()
+    user.answer = False
+    assert fake_logic.asked("Is the pixel size right?") is False and user.questions == ["Is the pixel size right?"]
 
 
 def test_no_file_chosen_loads_nothing(panel, fake_logic):
@@ -195,7 +227,7 @@ def test_bad_input_is_one_sentence(two_views, fake_logic, user):
 def test_an_unexpected_failure_is_shown_and_the_panel_goes_on(two_views, fake_logic, user):
     fake_logic.error = ZeroDivisionError("division by zero")
     two_views.reconstruct.ui.applyButton.click()
-    assert user.errors == ["Reconstructing: failed unexpectedly.\n\ndivision by zero"]
+    assert user.errors == ["Reconstructing: failed unexpectedly.\n\ndivision by zero"], "once, and no traceback after it"
     assert status(two_views) == "Reconstructing: failed, see the error log."
     assert two_views.reconstruct.widget.isEnabled()
 
@@ -203,12 +235,46 @@ def test_an_unexpected_failure_is_shown_and_the_panel_goes_on(two_views, fake_lo
 def test_packages_that_the_user_refuses_stop_everything(two_views, fake_logic, user, monkeypatch):
     from XRayTo3DSlicer import dependencies
 
-    monkeypatch.setattr(dependencies, "PACKAGES", ("no-such-package>=1",))
+    monkeypatch.setattr(dependencies, "ALL", ("no-such-package>=1",))
     user.answer = False
     fake_logic.calls.clear()
     two_views.reconstruct.ui.applyButton.click()
     assert fake_logic.calls == [] and len(user.questions) == 1 and "no-such-package>=1" in user.questions[0]
-    assert "nothing was started" in user.errors[0]
+    assert "nothing was started" in status(two_views) and user.errors == [], "who declines has made no error"
+
+
+def test_a_failed_installation_is_shown_once(two_views, fake_logic, user, monkeypatch):
+    from XRayTo3DSlicer import dependencies
+
+    monkeypatch.setattr(dependencies, "ALL", ("no-such-package>=1",))
+    user.pipWorks = False
+    fake_logic.calls.clear()
+    two_views.reconstruct.ui.applyButton.click()
+    assert fake_logic.calls == [] and user.installed == [["no-such-package>=1"]]
+    assert user.errors == ["Package installation failed."] and "could not be installed" in status(two_views)
+
+
+def test_only_what_needs_packages_asks_for_them(two_views, fake_logic, user, monkeypatch, tmp_path):
+    """Showing, loading, segmenting and deleting work without PyTorch, so nobody is asked for it."""
+    from XRayTo3DSlicer import dependencies
+
+    monkeypatch.setenv("XRAYTO3D_HOME", str(tmp_path))
+    monkeypatch.setattr(dependencies, "ALL", ("no-such-package>=1",))
+    user.answer = False
+    user.file = str(tmp_path / "front.png")
+    two_views.parameters.reconstructionNode = fake_logic.node("R", "vtkMRMLScalarVolumeNode", Type="Reconstruction")
+    two_views.parameters.segmentationNode = fake_logic.node("S", "vtkMRMLSegmentationNode")
+    fake_logic.calls.clear()
+    inputs, results = two_views.inputs.ui, two_views.results.ui
+    for button in (inputs.showButton, inputs.firstLoadButton, results.segmentButton, results.surfacesButton):
+        button.click()
+    names = [name for name, *_ in fake_logic.calls]
+    assert set(names) == {"showProjection", "loadRadiograph", "segment", "extractSurfaces"}
+    inputs.deleteSampleButton.click()
+    assert user.questions == [] and user.errors == []
+    for button in (inputs.renderButton, two_views.reconstruct.ui.applyButton, two_views.reconstruct.ui.refreshModelsButton):
+        button.click()
+    assert len(user.questions) == 3 and fake_logic.calls[-1][0] == "extractSurfaces"
 
 
 @pytest.mark.parametrize("answer", [True, False])
@@ -231,10 +297,22 @@ def test_models_are_listed_on_demand(two_views, fake_logic):
         return SimpleNamespace(name=name, path=Path(f"/m/{name}.pt"), bundled=bundled, card={"version": "1.0", "task": task})
 
     ui = two_views.reconstruct.ui
-    fake_logic.found = [model("mine", False), model("other", True), model("marks", True, "landmarks")]
+    from XRayTo3DSlicer.panels.reconstruct import DEFAULT_MODEL
+
+    from XRayTo3DLib.models import zoo
+
+    assert DEFAULT_MODEL == zoo.DEFAULT_MODEL
+    bundled, same = model(DEFAULT_MODEL, True), model(DEFAULT_MODEL, False)
+    fake_logic.found = [bundled, model("mine", False), model("other", True), model("marks", True, "landmarks"), same]
+    same.path = Path("/elsewhere/x.pt")
     ui.refreshModelsButton.click()
     offered = [ui.modelComboBox.itemText(i) for i in range(ui.modelComboBox.count())]
-    assert offered == ["Bundled model (default)", "mine 1.0 (from elsewhere)", "other 1.0 (bundled)"]
+    assert offered == [
+        "Bundled model (default)",
+        "mine 1.0 (from elsewhere)",
+        "other 1.0 (bundled)",
+        f"{DEFAULT_MODEL} 1.0 (from elsewhere)",
+    ], "the bundled one once"
     ui.modelComboBox.setCurrentIndex(2)
     assert two_views.parameters.model == "/m/other.pt" and ui.foreignLabel.isHidden()
     ui.modelComboBox.setCurrentIndex(1)
@@ -296,6 +374,14 @@ def test_signals_are_plain_calls(user):
     assert heard == [1]
 
 
+def test_every_section_fits_the_narrowest_panel(two_views):
+    """Slicer's module panel has no horizontal scroll bar: what is wider makes the views smaller for good."""
+    two_views.reconstruct.ui.applyButton.click()
+    margins = 22
+    for widget in two_views.widgets:
+        assert widget.minimumSizeHint().width() <= 320 - margins, widget.objectName()
+
+
 def test_screenshot(two_views, tmp_path):
     """The whole panel is drawn: wide enough for its texts, with many colours, and not the same after a change."""
     from Harness.screenshot import WIDTH, grab
@@ -311,7 +397,7 @@ def test_screenshot(two_views, tmp_path):
         grab(container, tmp_path / f"{name}.png")
         pictures.append(QImage(str(tmp_path / f"{name}.png")))
         two_views.reconstruct.ui.applyButton.click()
-    assert pictures[0].width() == WIDTH and pictures[0].height() > 500
+    assert pictures[0].width() == WIDTH == 320 and pictures[0].height() > 500
     assert pictures[1].height() > pictures[0].height(), "the table of errors and the notes take room"
     colours = {pictures[0].pixel(x, y) for x in range(0, WIDTH, 3) for y in range(0, pictures[0].height(), 3)}
     assert len(colours) > 30

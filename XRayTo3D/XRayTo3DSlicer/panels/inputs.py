@@ -11,10 +11,10 @@ import slicer
 from slicer.i18n import tr as _
 
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.progress import Progress, part
+from XRayTo3DLib.progress import Progress
+from XRayTo3DSlicer import dependencies, provenance, sample_data
 from XRayTo3DSlicer import parameters as state
-from XRayTo3DSlicer import provenance, sample_data
-from XRayTo3DSlicer.panels.section import Section
+from XRayTo3DSlicer.panels.section import Section, whenBound
 
 _FILES = "(*.dcm *.dic *.nrrd *.nii *.nii.gz *.mha *.mhd *.png *.jpg *.jpeg *.tif *.tiff *)"
 
@@ -42,18 +42,21 @@ class InputsSection(Section):
         self.enable("renderButton", state.renderProblem(self.parameters))
         self.enable("showButton", "" if state.radiographs(self.parameters) else _("Choose an X-ray first."))
 
+    @whenBound
     def onLoadSample(self) -> None:
         node = self.work.run(_("Loading the sample CT"), sample_data.load)
         if node is not None and self.parameters is not None:
             self.parameters.ctNode = node
             self.work.say(node.GetDescription())
-            slicer.util.setSliceViewerLayers(background=node, fit=True)
+            slicer.util.setSliceViewerLayers(background=node, fit=True, rotateToVolumePlane=True)
 
+    @whenBound
     def onDeleteSample(self) -> None:
         said = self.work.run(_("Deleting the downloaded sample CT"), lambda progress: sample_data.delete())
         if said:
             self.work.say(said)
 
+    @whenBound
     def onRender(self) -> None:
         """Render the views that are switched on; they become the X-rays to reconstruct from."""
         parameters = self.parameters
@@ -62,29 +65,25 @@ class InputsSection(Section):
             self.work.say(problem)
             return
         words, size, geometry = state.views(parameters), state.detectorSize(parameters), state.geometry(parameters)
-        made: list[Any] = []
+        ct = parameters.ctNode
 
         def render(progress: Progress) -> list[Any]:
-            for number, word in enumerate(words):
-                share = part(progress, number / len(words), (number + 1) / len(words))
-                made.append(self.logic.renderDRR(parameters.ctNode, word, size=size, progress=share, **geometry))
-            return made
+            # One call for all views, so that there are either all of them or none.
+            return self.logic.renderDRR(ct, words, size=size, progress=progress, **geometry)
 
-        done = self.work.run(_("Rendering the X-rays"), render)
-        if done is None:
-            # The first view may have been finished when the second failed or was cancelled.
-            for node in made:
-                slicer.mrmlScene.RemoveNode(node)
-        elif self.parameters is not None:
+        done = self.work.run(_("Rendering the X-rays"), render, dependencies.ALL)
+        if done is not None and self.parameters is not None:
             self.parameters.firstNode = done[0]
             if len(done) > 1:
                 self.parameters.secondNode = done[1]
 
+    @whenBound
     def onLoadFirst(self) -> None:
         node = self._load(state.viewWord(self.parameters.firstView, self.parameters.firstTurn))
         if node is not None and self.parameters is not None:
             self.parameters.firstNode = node
 
+    @whenBound
     def onLoadSecond(self) -> None:
         node = self._load(state.viewWord(self.parameters.secondView, self.parameters.secondTurn))
         if node is not None and self.parameters is not None:
@@ -99,7 +98,7 @@ class InputsSection(Section):
         path = qt.QFileDialog.getOpenFileName(self.widget, title, "", _("X-ray images {files}").format(files=_FILES))
         if not path:
             return None
-        given = {"view": word, **state.geometry(self.parameters)}
+        given = {"view": word, **state.fileGeometry(self.parameters)}
         attempts = [{}, {"view": word}] if _isDicom(path) else [{}]
         attempts = [*attempts, given] if self.parameters.fileGeometry else [given]
         node = self.work.run(_("Loading the {view} X-ray").format(view=word), lambda progress: self._loadWith(path, attempts))
@@ -111,15 +110,22 @@ class InputsSection(Section):
         """Load a file, told no more than it needs: first nothing, so that it says everything itself."""
         for given in attempts[:-1]:
             with contextlib.suppress(InputError):
-                return self.logic.loadRadiograph(path, **given)
-        return self.logic.loadRadiograph(path, **attempts[-1])
+                return self.logic.loadRadiograph(path, ask=_confirm, **given)
+        return self.logic.loadRadiograph(path, ask=_confirm, **attempts[-1])
 
+    @whenBound
     def onShow(self) -> None:
         chosen = state.radiographs(self.parameters)
-        self.work.run(
+        shown = self.work.run(
             _("Showing the X-rays in 3D"),
             lambda progress: [self.logic.showProjection(radiograph) for radiograph in chosen],
         )
+        if shown is not None:
+            slicer.util.resetThreeDViews()
+
+
+def _confirm(question: str) -> bool:
+    return bool(slicer.util.confirmYesNoDisplay(question, _("XRay to 3D: size of the detector")))
 
 
 def _isDicom(path: str) -> bool:

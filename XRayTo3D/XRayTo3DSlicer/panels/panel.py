@@ -66,4 +66,4 @@ class Panel:
 
     def _onBusyChanged(self, busy: bool) -> None:
         for section in self.sections:
-            section.widget.enabled = not busy
+            section.lock()

@@ -14,7 +14,7 @@ class PanelLogic(Protocol):
     def renderDRR(
         self,
         ctNode: Any,
-        view: str = "AP",
+        view: str | Sequence[str] = "AP",
         *,
         size: tuple[int, int] | None = None,
         spacing: float | None = None,
@@ -23,7 +23,7 @@ class PanelLogic(Protocol):
         parallel: bool = False,
         progress: Progress = ...,
     ) -> Any:
-        """The X-ray of a CT as a radiograph node."""
+        """The X-ray of a CT as a radiograph node, a list of them for several views: all or none."""
         ...
 
     def loadRadiograph(
@@ -35,8 +35,9 @@ class PanelLogic(Protocol):
         sourceToDetector: float | None = None,
         sourceToIsocentre: float | None = None,
         parallel: bool = False,
+        ask: Callable[[str], bool] | None = None,
     ) -> Any:
-        """A file as a radiograph node; what is left out is taken from the file."""
+        """A file as a radiograph node; what is left out is taken from the file, and ``ask`` gets what is doubtful."""
         ...
 
     def showProjection(self, radiographNode: Any) -> Any:

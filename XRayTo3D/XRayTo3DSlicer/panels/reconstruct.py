@@ -10,8 +10,13 @@ import slicer
 from slicer.i18n import tr as _
 
 from XRayTo3DLib.progress import Progress
+from XRayTo3DSlicer import dependencies
 from XRayTo3DSlicer import parameters as state
-from XRayTo3DSlicer.panels.section import Section
+from XRayTo3DSlicer.panels.section import Section, whenBound
+
+
+#: The name of the bundled model that is taken when none is chosen; the library's own constant needs PyTorch to be read.
+DEFAULT_MODEL = "biplanar"
 
 
 class ReconstructSection(Section):
@@ -39,14 +44,16 @@ class ReconstructSection(Section):
 
     # The model
 
+    @whenBound
     def onRefreshModels(self) -> None:
         """List the models in the search path. They are not listed at the start, because that needs PyTorch."""
-        found = self.work.run(_("Looking for models"), lambda progress: self.logic.models())
+        found = self.work.run(_("Looking for models"), lambda progress: self.logic.models(), dependencies.ALL)
         if found is not None:
             self._models = {str(model.path): model for model in found if model.card.get("task") == "volume"}
             self._fillModels()
             self.work.say(_("{count} reconstruction models found.").format(count=len(self._models)))
 
+    @whenBound
     def onOpenModel(self) -> None:
         path = qt.QFileDialog.getOpenFileName(self.widget, _("Open a model"), "", _("TorchScript models (*.pt)"))
         if path and self.parameters is not None:
@@ -63,6 +70,8 @@ class ReconstructSection(Section):
             selector.clear()
             selector.addItem(_("Bundled model (default)"), "")
             for path, model in self._models.items():
+                if model.bundled and model.name == DEFAULT_MODEL:  # it stands first already
+                    continue
                 version = model.card.get("version", "")
                 origin = _("bundled") if model.bundled else _("from elsewhere")
                 selector.addItem(f"{model.name} {version} ({origin})", path)
@@ -102,6 +111,7 @@ class ReconstructSection(Section):
 
     # The work
 
+    @whenBound
     def onApply(self) -> None:
         parameters = self.parameters
         problem = state.reconstructionProblem(parameters)
@@ -120,10 +130,10 @@ class ReconstructSection(Section):
                 progress=progress,
             )
 
-        result = self.work.run(_("Reconstructing"), reconstruct)
+        result = self.work.run(_("Reconstructing"), reconstruct, dependencies.ALL)
         if result is not None and self.parameters is not None:
             self.parameters.reconstructionNode = result.volumeNode
             self.work.say(
                 _("Reconstructed in {seconds:.0f} s with the model {model}.").format(seconds=result.seconds, model=result.modelName)
             )
-            slicer.util.setSliceViewerLayers(background=result.volumeNode, fit=True)
+            slicer.util.setSliceViewerLayers(background=result.volumeNode, fit=True, rotateToVolumePlane=True)

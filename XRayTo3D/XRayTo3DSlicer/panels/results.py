@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
 
 import qt
 from slicer.i18n import tr as _
 
-from XRayTo3DSlicer import provenance
-from XRayTo3DSlicer.panels.section import Section
+from XRayTo3DLib.errors import InputError
+from XRayTo3DSlicer import dependencies, provenance
+from XRayTo3DSlicer.panels.section import Section, whenBound
 
 
 class ResultsSection(Section):
@@ -46,21 +46,24 @@ class ResultsSection(Section):
         if self._compared != (node, ct):
             self._showFigures([])
 
+    @whenBound
     def onSegment(self) -> None:
         node = self.parameters.reconstructionNode
         found = self.work.run(_("Segmenting body, lungs and bone"), lambda progress: self.logic.segment(node))
         if found is not None and self.parameters is not None:
             self.parameters.segmentationNode = found
 
+    @whenBound
     def onSurfaces(self) -> None:
         node = self.parameters.segmentationNode
         found = self.work.run(_("Extracting the surfaces"), lambda progress: self.logic.extractSurfaces(node))
         if found is not None:
             self.work.say(_("{count} surfaces were added as models.").format(count=len(found)))
 
+    @whenBound
     def onCompare(self) -> None:
         node, ct = self.parameters.reconstructionNode, self.parameters.compareNode
-        found = self.work.run(_("Comparing with the CT"), lambda progress: self.logic.compare(node, ct))
+        found = self.work.run(_("Comparing with the CT"), lambda progress: self.logic.compare(node, ct), dependencies.ALL)
         if found is not None:
             self._compared = node, ct
             self._showFigures(_figures(found))
@@ -79,12 +82,17 @@ class ResultsSection(Section):
 
 
 def _stored(node: Any, key: str) -> list[Any]:
-    text = None if node is None else provenance.read(node, key)
-    return json.loads(text) if text else []
+    """A list written on the node; nothing where it is damaged, because looking at a node must not fail."""
+    if node is None:
+        return []
+    try:
+        return provenance.read_list(node, key)
+    except InputError:
+        return []
 
 
-def _percent(error: float) -> str:
-    return f"{100 * error:.3g}"
+def _percent(error: Any) -> str:
+    return f"{100 * error:.3g}" if isinstance(error, (int, float)) else "?"
 
 
 def _figures(found: dict[str, Any]) -> list[tuple[str, str, str]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import slicer
@@ -11,6 +13,17 @@ from XRayTo3DSlicer.panels.ui_files import loadUI
 if TYPE_CHECKING:
     from XRayTo3DSlicer.panels.protocol import PanelLogic
     from XRayTo3DSlicer.panels.work import Work
+
+
+def whenBound(slot: Callable[[Any], None]) -> Callable[..., None]:
+    """A slot that does nothing while its section is bound to no parameters, as while a scene is closed."""
+
+    @functools.wraps(slot)
+    def guarded(self: Any, *ignored: Any) -> None:
+        if self.parameters is not None:
+            slot(self)
+
+    return guarded
 
 
 class Section:
@@ -34,7 +47,12 @@ class Section:
             self.parameters.disconnectGui(self._guiTag)
         self.parameters = parameters
         self._guiTag = None if parameters is None else parameters.connectGui(self.ui)
+        self.lock()
         self.update()
+
+    def lock(self) -> None:
+        """Let nothing be pressed while there is nothing to work on, or an operation runs."""
+        self.widget.enabled = self.parameters is not None and not self.work.busy
 
     def update(self) -> None:
         """Show what follows from the parameters; called after each of their changes."""

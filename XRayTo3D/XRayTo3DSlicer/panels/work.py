@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+import traceback
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import slicer
@@ -28,10 +30,11 @@ class Work:
         self._cancelled = False
         self._show(False)
 
-    def run(self, what: str, operation: Callable[[Progress], Any]) -> Any:
+    def run(self, what: str, operation: Callable[[Progress], Any], needs: Sequence[str] = ()) -> Any:
         """The result of ``operation``, called with a progress, or ``None`` when it failed or was cancelled.
 
-        What the operation needs is installed first, if the user agrees. ``what`` is its name for the user.
+        ``what`` is its name for the user; the packages that it ``needs`` are installed first, if the user agrees. No
+        exception leaves here: a slot has nobody who could catch it.
         """
         if self.busy:
             return None
@@ -41,16 +44,21 @@ class Work:
         self._show(True)
         self.say(what)
         try:
-            with slicer.util.tryWithErrorDisplay(_("{what}: failed unexpectedly.").format(what=what)):
-                try:
-                    dependencies.ensure()
-                    result = operation(self._progress)
-                    outcome = _("{what}: done.").format(what=what)
-                except Cancelled:
-                    outcome = _("{what}: cancelled; the scene is as it was.").format(what=what)
-                except InputError as error:
-                    outcome = str(error)
-                    slicer.util.errorDisplay(outcome, _("XRay to 3D"))
+            if needs:
+                dependencies.ensure(needs)
+            result = operation(self._progress)
+            outcome = _("{what}: done.").format(what=what)
+        except Cancelled:
+            outcome = _("{what}: cancelled; the scene is as it was.").format(what=what)
+        except dependencies.Unavailable as reason:
+            outcome = str(reason)
+        except InputError as error:
+            outcome = str(error)
+            slicer.util.errorDisplay(outcome, _("XRay to 3D"))
+        except Exception as error:
+            logging.exception(what)
+            text = _("{what}: failed unexpectedly.").format(what=what)
+            slicer.util.errorDisplay(f"{text}\n\n{error}", _("XRay to 3D"), detailedText=traceback.format_exc())
         finally:
             self._show(False)
             self.say(outcome)
