@@ -27,8 +27,8 @@ def main() -> None:
     with Harness.application() as user:
         from XRayTo3DSlicer import volume_nodes
 
-        from Harness.scripted_module import ModuleWidget
         import XRayTo3D
+        from Harness.scripted_module import ModuleWidget
         from XRayTo3DLib.geometry.grid import Grid
         from XRayTo3DLib.simulation.phantom import thorax_phantom
 

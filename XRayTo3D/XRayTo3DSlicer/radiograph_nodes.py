@@ -10,7 +10,6 @@ from XRayTo3DLib.geometry.projection import Projection
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DSlicer import display, mrml, provenance
 
-#: A radiograph is a volume with one slice of this thickness in mm, in the plane of its detector.
 #: A radiograph counts as moved when a corner of its image lies further from where its geometry says, in mm.
 _MOVED_MM = 1e-2
 

@@ -247,7 +247,7 @@ def test_bent_transforms_are_refused(logic, ct_node, ct, state, bent):
 
 
 def test_what_is_no_ct_adds_nothing(logic, scene, state, ct):
-    picture = volume_nodes.volume_to_node(Volume(np.abs(ct.array) % 256, ct.grid), "Photo")
+    picture = volume_nodes.volume_to_node(Volume((np.abs(ct.array) % 256).astype(np.uint8), ct.grid), "Photo")
     before = state()
     with pytest.raises(InputError, match=r"Photo has values .* not HU"):
         logic.renderDRR(picture)

@@ -12,9 +12,9 @@ from panel_parts import FakeLogic, status
 
 @pytest.fixture
 def widget(user):
-    import XRayTo3D
-
     from Harness.scripted_module import ModuleWidget
+
+    import XRayTo3D
 
     made = XRayTo3D.XRayTo3DWidget(ModuleWidget())
     made.setup()
@@ -133,7 +133,12 @@ def test_a_scene_loaded_with_the_module_open_brings_its_selections(widget, user,
     scene.SetURL(path)
     scene.Import()
     chosen = widget.panel.parameters
-    assert chosen.pixelSize == 0.75 and chosen.firstView.value == "AP" and chosen.ctNode.GetName() == "CT" and chosen.firstNode.GetName() == "X-ray AP"
+    assert (
+        chosen.pixelSize == 0.75
+        and chosen.firstView.value == "AP"
+        and chosen.ctNode.GetName() == "CT"
+        and chosen.firstNode.GetName() == "X-ray AP"
+    )
     assert widget.panel.inputs.ui.ctSelector.currentNode() is chosen.ctNode
 
 
@@ -153,8 +158,9 @@ def test_what_cannot_be_read_of_a_saved_scene_is_reset(widget, user, scene, bare
 
 
 def test_a_widget_without_parent_and_one_whose_setup_fails(user, scene, monkeypatch):
-    import XRayTo3D
     from XRayTo3DSlicer.panels import panel
+
+    import XRayTo3D
 
     alone = XRayTo3D.XRayTo3DWidget()
     assert alone.panel.parameters is not None and alone.Observations
@@ -211,9 +217,9 @@ def test_the_sample_is_loaded_as_the_ct_and_its_file_can_be_deleted(widget, user
 
 
 def test_module_description_and_sample_registration(user, monkeypatch):
-    import XRayTo3D
-
     from Harness import sample_data
+
+    import XRayTo3D
 
     sample_data.sources.clear()
     user.startupSlots.clear()

@@ -14,7 +14,6 @@ from XRayTo3DSlicer import dependencies
 from XRayTo3DSlicer import parameters as state
 from XRayTo3DSlicer.panels.section import Section, whenBound
 
-
 #: The name of the bundled model that is taken when none is chosen; the library's own constant needs PyTorch to be read.
 DEFAULT_MODEL = "biplanar"
 
