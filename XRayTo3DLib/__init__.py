@@ -38,7 +38,11 @@ _PUBLIC = {
     "fusion.reprojection": ["reproject", "reprojection_error"],
     "models.zoo": ["find_models", "load_model", "trust_model", "verify_model"],
     "reconstruction.result": ["Reconstruction"],
-    "reconstruction.pipeline": ["default_grid", "reconstruct", "refine"],
+    "reconstruction.grids": ["default_grid"],
+    "reconstruction.methods.base": ["Estimate", "Method"],
+    "reconstruction.methods.registry": ["find_method"],
+    "reconstruction.pipeline": ["reconstruct"],
+    "reconstruction.refine": ["refine"],
     "anatomy.segmentation": ["segment_ct"],
     "anatomy.surfaces": ["Surface", "extract_surface", "extract_surfaces"],
 }

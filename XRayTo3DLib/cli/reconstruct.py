@@ -128,7 +128,7 @@ def run(args: argparse.Namespace) -> None:
     from XRayTo3DLib.fusion.closed_form import BETA
     from XRayTo3DLib.io.volumes import read_volume
     from XRayTo3DLib.models.zoo import load_model
-    from XRayTo3DLib.reconstruction.pipeline import check_distinct
+    from XRayTo3DLib.reconstruction.checks import check_distinct
     from XRayTo3DLib.report.reconstruction import write_reconstruct_report
     from XRayTo3DLib.report.work import answer_files, solve, write_answer
 
@@ -139,7 +139,7 @@ def run(args: argparse.Namespace) -> None:
     check_distinct(radiographs)
     ct = None if args.truth is None else read_volume(args.truth)
     model = load_model(args.model, "volume")
-    grid = _grid(radiographs, args)
+    grid = _grid(radiographs, args, model.file.card)
     with staged(args.out) as folder:
         with bar("reconstruction") as progress:
             beta = BETA if args.beta is None else args.beta
@@ -191,14 +191,14 @@ def _read(files: dict[str, tuple[str | None, Path]], args: argparse.Namespace) -
     return radiographs
 
 
-def _grid(radiographs: list[Radiograph], args: argparse.Namespace) -> Grid:
-    """The grid that Python's ``reconstruct`` takes by default, but for what was asked for."""
+def _grid(radiographs: list[Radiograph], args: argparse.Namespace, card: dict[str, Any]) -> Grid:
+    """The grid that Python's ``reconstruct`` takes by default for a model with this card, but for what was asked for."""
     from XRayTo3DLib.geometry.grid import Grid
-    from XRayTo3DLib.reconstruction.pipeline import DEFAULT_SIZE, covering_spacing, default_grid
+    from XRayTo3DLib.reconstruction.grids import grid_for
 
-    size = args.grid_size or DEFAULT_SIZE
-    grid = default_grid([r.projection for r in radiographs], size, args.grid_spacing or covering_spacing(radiographs))
-    return grid if args.grid_centre is None else Grid.centred(args.grid_centre, grid.size, grid.spacing)
+    grid = grid_for(card, radiographs)
+    centre = grid.centre if args.grid_centre is None else args.grid_centre
+    return Grid.centred(centre, args.grid_size or grid.size, args.grid_spacing or grid.spacing)
 
 
 def _results(radiographs: list[Radiograph], answer: Answer, ct: Volume | None) -> tuple[dict[str, Any], Volume | None]:

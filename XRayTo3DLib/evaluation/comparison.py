@@ -10,12 +10,12 @@ import numpy as np
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.evaluation import metrics
-from XRayTo3DLib.evaluation.baselines import closest_mean
 from XRayTo3DLib.evaluation.protocol import body_centre
 from XRayTo3DLib.images.labelmap import Labelmap
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.images.resampling import resample
 from XRayTo3DLib.images.volume import Volume, to_hu
+from XRayTo3DLib.reconstruction.methods.baselines import closest_mean
 
 #: What every table of figures says about itself.
 RANGE = (

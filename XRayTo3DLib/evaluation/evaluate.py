@@ -19,7 +19,6 @@ import torch
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.evaluation import metrics
-from XRayTo3DLib.evaluation.baselines import closest_mean
 from XRayTo3DLib.evaluation.protocol import protocol_grid
 from XRayTo3DLib.files import writing
 from XRayTo3DLib.fusion.closed_form import BETA
@@ -33,6 +32,7 @@ from XRayTo3DLib.images.volume import Volume, to_attenuation, to_hu
 from XRayTo3DLib.io.volumes import read_image, read_volume
 from XRayTo3DLib.models.zoo import LoadedModel, load_model
 from XRayTo3DLib.progress import Progress, silent
+from XRayTo3DLib.reconstruction.methods.baselines import closest_mean
 from XRayTo3DLib.reconstruction.pipeline import reconstruct
 from XRayTo3DLib.simulation.drr import render_drr
 

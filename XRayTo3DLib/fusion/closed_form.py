@@ -25,6 +25,15 @@ BETA = 0.5
 #: Attenuation in 1/mm below which a ray counts as empty: a thousandth of water along its whole way.
 EMPTY = 1e-3 * MU_WATER
 
+#: The largest exponent: with more the weights of air and bone no longer fit into single precision, and nothing would be corrected.
+_LARGEST_BETA = 8.0
+
+
+def check_beta(beta: float) -> None:
+    """Raise :class:`InputError` unless ``beta`` is an exponent that weights can have."""
+    if not 0 <= beta <= _LARGEST_BETA:  # NaN too
+        raise InputError(f"The exponent beta of the fusion's weights is {beta}: give a number from 0 to {_LARGEST_BETA:g}.")
+
 
 def distribute(
     values: np.ndarray, measured: np.ndarray, step: float, beta: float = BETA, inside: np.ndarray | None = None
@@ -36,6 +45,10 @@ def distribute(
     same shape whose ``sum(axis=0) * step`` is ``measured`` (0 where that is negative) to rounding. What clipping at zero takes
     away is taken from the rest of the ray.
     """
+    check_beta(beta)
+    _check_step(step)
+    if not (np.isfinite(values).all() and np.isfinite(measured).all()):
+        raise InputError("The volume or the image holds NaN or infinite values: fusion needs finite ones.")
     result = np.maximum(np.asarray(values, dtype=np.float64), 0)
     target = np.maximum(np.asarray(measured, dtype=np.float64), 0) / step
     if result.shape[1:] != target.shape:
@@ -62,6 +75,10 @@ def fuse_slabs(volume: Volume, radiograph: Radiograph, step: float, beta: float 
     beam; each is corrected in closed form and yielded as a :class:`Volume` in its place (LPS). Together they are the
     reconstruction at full resolution, which is never held whole here.
     """
+    check_beta(beta)
+    _check_step(step)
+    if rows < 1:
+        raise InputError(f"Slabs of {rows} detector rows cannot be made: give at least 1.")
     projection = radiograph.projection
     if projection.is_cone:
         raise InputError("Slabs need a parallel view; use fuse() for a cone beam.")
@@ -82,3 +99,8 @@ def fuse_slabs(volume: Volume, radiograph: Radiograph, step: float, beta: float 
         )
         coarse = resample(volume, grid).array
         yield Volume(distribute(coarse, part, step, beta).astype(np.float32), grid, "1/mm")
+
+
+def _check_step(step: float) -> None:
+    if not (np.isfinite(step) and step > 0):
+        raise InputError(f"Samples {step} mm apart cannot be fused: give a positive number of mm.")

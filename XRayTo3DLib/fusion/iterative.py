@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.fusion.closed_form import BETA, EMPTY
+from XRayTo3DLib.fusion.closed_form import BETA, EMPTY, check_beta
+from XRayTo3DLib.fusion.reprojection import errors_of, reproject, reprojection_error
 from XRayTo3DLib.geometry.grid import Grid
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.images.volume import Volume
@@ -33,8 +34,8 @@ _CONJUGATE_STEPS = 12
 class Fused:
     """``volume`` in 1/mm; per view the relative re-projection error; what the iteration took and met.
 
-    ``errors`` are mean absolute differences of line integrals over the mean measured one. ``empty_rays`` counts rays that
-    measured matter where the reconstruction had none; they were filled evenly inside the body that the views outline.
+    ``errors`` are those of :func:`.reprojection.reprojection_error`. ``empty_rays`` counts rays that measured matter where the
+    reconstruction had none; they were filled evenly inside the body that the views outline.
     """
 
     volume: Volume
@@ -56,31 +57,52 @@ def fuse(
     The first rounds visit the views in turn and spread each ray's residual over the voxels it crossed, weighted by
     ``mu ** beta``, with the projector's own adjoint; one round is the closed form where the pixels of a parallel view are the
     grid's columns. What is left then (rays that cross at odd angles) is solved for all views at once by preconditioned conjugate
-    gradients with the same weights. Stops when the relative re-projection error of every view is below ``tolerance``, after
-    ``iterations`` rounds, or when rounds no longer help (views that contradict each other), and returns the best round.
-    Raises :class:`InputError` for a volume in the wrong unit.
+    gradients with the same weights. Stops when the re-projection error of every view (of the rays that cross the grid) is below
+    ``tolerance``, after ``iterations`` rounds (0: the volume as it is), or when rounds no longer help (views that contradict each
+    other), and returns the best round. Raises :class:`InputError` for a volume in the wrong unit or with NaN, no radiographs, and
+    numbers that mean nothing.
     """
-    if volume.unit != "1/mm":
-        raise InputError("Fusion works on attenuation in 1/mm: convert the volume with to_attenuation first.")
+    _check(volume, radiographs, beta, tolerance, iterations)
+    if iterations == 0:
+        clipped = Volume(np.maximum(volume.array, 0).astype(np.float32), volume.grid, "1/mm")
+        return Fused(clipped, errors_of(radiographs, reproject(clipped, radiographs)), 0, 0)
     rays = _Rays(radiographs, volume.grid)
     mu, empty_rays = rays.fill_empty(torch.as_tensor(np.maximum(volume.array, 0), dtype=torch.float32))
-    best, best_errors, history = mu, [float("inf")], []
+    best, least, history = mu, float("inf"), []
     done = 0
     for done in range(iterations + 1):
         residuals = rays.residuals(mu)
-        errors = rays.relative(residuals)
-        if max(errors) < max(best_errors):
-            best, best_errors = mu, errors
-        history.append(max(best_errors))
-        progress(min(1.0, done / iterations), f"fusion, re-projection error {max(errors):.2%}")
+        worst = rays.worst(residuals)
+        if worst < least:
+            best, least = mu, worst
+        history.append(least)
+        progress(min(1.0, done / iterations), f"fusion, re-projection error {worst:.2%}")
         stalled = done >= 2 * _ROUNDS_IN_TURN and history[-1] > 0.95 * history[-_ROUNDS_IN_TURN]
-        if max(errors) < tolerance or done == iterations or stalled:
+        if worst < tolerance or done == iterations or stalled:
             break
         if done >= _ROUNDS_IN_TURN and done % 2 == 0:
             mu = rays.solve_together(mu, residuals, mu**beta, tolerance)
         else:
             mu = rays.visit_in_turn(mu, beta)
-    return Fused(Volume(best.numpy(), volume.grid, "1/mm"), best_errors, done, empty_rays)
+    fused = Volume(best.numpy(), volume.grid, "1/mm")
+    return Fused(fused, errors_of(radiographs, reproject(fused, radiographs)), done, empty_rays)
+
+
+def _check(volume: Volume, radiographs: Sequence[Radiograph], beta: float, tolerance: float, iterations: int) -> None:
+    if volume.unit != "1/mm":
+        raise InputError("Fusion works on attenuation in 1/mm: convert the volume with to_attenuation first.")
+    if not radiographs:
+        raise InputError("No radiograph was given to fuse with: give at least one view.")
+    check_beta(beta)
+    if not tolerance >= 0:  # NaN too
+        raise InputError(f"The tolerance {tolerance} of the fusion is no re-projection error: give a number from 0 on.")
+    if not (isinstance(iterations, (int, np.integer)) and iterations >= 0):
+        raise InputError(f"{iterations} rounds of fusion cannot be made: give a whole number from 0 on.")
+    if not np.isfinite(volume.array).all():
+        raise InputError("The volume to fuse holds NaN or infinite voxels: replace them first.")
+    for radiograph in radiographs:
+        if not np.isfinite(radiograph.line_integrals).all():
+            raise InputError(f"The radiograph {radiograph.name!r} holds NaN or infinite pixels: compute or export it again.")
 
 
 class _Rays:
@@ -92,18 +114,21 @@ class _Rays:
         self.measured = [torch.as_tensor(r.line_integrals, dtype=torch.float32).clamp(min=0) for r in radiographs]
         #: What a ray of ones deposits in each voxel, a volume a view.
         self.lengths = [backproject([torch.ones_like(m)], grid, [v]) for m, v in zip(self.measured, self.views, strict=True)]
-        self.crossing = [chord > 0 for chord in project(torch.ones(grid.shape), grid, self.views)]
+        #: The length in mm of each ray in the grid.
+        self.chords = project(torch.ones(grid.shape), grid, self.views)
+        self.crossing = [chord > 0 for chord in self.chords]
 
     def residuals(self, mu: torch.Tensor) -> list[torch.Tensor]:
         return [m - p for m, p in zip(self.measured, project(mu, self.grid, self.views), strict=True)]
 
-    def relative(self, residuals: Sequence[torch.Tensor]) -> list[float]:
-        """Per view the mean absolute residual over the mean measured line integral, of the rays that cross the grid."""
-        found = []
+    def worst(self, residuals: Sequence[torch.Tensor]) -> float:
+        """The largest re-projection error of a view, of the rays that cross the grid: others cannot be corrected here."""
+        errors = []
         for residual, measured, crossing in zip(residuals, self.measured, self.crossing, strict=True):
-            total = _sum(measured[crossing])
-            found.append(_sum(residual[crossing].abs()) / total if total > 0 else 0.0)
-        return found
+            seen = measured.numpy()
+            error = reprojection_error(seen, seen - residual.numpy(), crossing.numpy())
+            errors.append(0.0 if np.isnan(error) else error)  # a blank view asks for nothing; NaN was refused before
+        return max(errors)
 
     def visit_in_turn(self, mu: torch.Tensor, beta: float) -> torch.Tensor:
         """One weighted correction by each view after the other, never below zero."""
@@ -155,10 +180,9 @@ class _Rays:
         """Spread what empty rays measured evenly along them inside the body that the views outline; also count those rays."""
         hull: torch.Tensor | None = None
         count = 0
-        for view, measured, crossing in zip(self.views, self.measured, self.crossing, strict=True):
-            chord = project(torch.ones_like(mu), self.grid, [view])[0]
+        for view, measured, chord in zip(self.views, self.measured, self.chords, strict=True):
             seen = project(mu, self.grid, [view])[0]
-            empty = crossing & (seen <= EMPTY * chord) & (measured > _SILHOUETTE * measured.max())
+            empty = (chord > 0) & (seen <= EMPTY * chord) & (measured > _SILHOUETTE * measured.max())
             if not bool(empty.any()):
                 continue
             count += int(empty.sum())

@@ -19,10 +19,23 @@ def reproject(volume: Volume, radiographs: Sequence[Radiograph]) -> list[np.ndar
     return [p.numpy() for p in project(mu, volume.grid, [r.projection for r in radiographs])]
 
 
-def reprojection_error(measured: np.ndarray, reprojected: np.ndarray) -> float:
-    """Mean absolute difference of line integrals over the mean measured one (0.01 is 1 %); NaN when blank."""
+def reprojection_error(measured: np.ndarray, reprojected: np.ndarray, where: np.ndarray | None = None) -> float:
+    """Mean absolute difference of line integrals over the mean measured one (0.01 is 1 %), a picture each (rows, columns).
+
+    This is the re-projection error everywhere in this software. NaN when the picture is blank or either holds NaN. ``where``
+    (rows, columns, bool) leaves the other pixels out.
+    """
     if measured.shape != reprojected.shape:
         raise InputError(f"Pictures of {measured.shape} and {reprojected.shape} pixels cannot be compared: use one detector.")
+    if where is not None:
+        measured, reprojected = measured[where], reprojected[where]
+    if not measured.size:
+        return float("nan")
     mean = float(np.mean(measured, dtype=np.float64))
     difference = float(np.abs(measured.astype(np.float64) - reprojected).mean())
     return difference / mean if mean > 0 else float("nan")
+
+
+def errors_of(radiographs: Sequence[Radiograph], pictures: Sequence[np.ndarray]) -> list[float]:
+    """The re-projection error of each radiograph, whose re-projections are ``pictures``."""
+    return [reprojection_error(r.line_integrals, p) for r, p in zip(radiographs, pictures, strict=True)]

@@ -1,37 +1,35 @@
-"""Models: where they are found, what their cards say, and whether they may be run.
+"""Models: where they are found, what their cards say, and loading those that may be run.
 
-A model is one TorchScript file that carries its card as the extra file ``model.json``. Cards are read without running anything
-(the file is a zip archive); loading a model runs its code, so a file from elsewhere is loaded only after its SHA-256 has been
-trusted once. Everything that knows TorchScript is in this module.
+A model is one TorchScript file that carries its card as the extra file ``model.json``. Cards are read without running anything;
+loading a model runs its code, so a file from elsewhere is loaded only after its SHA-256 has been trusted once, and what is loaded
+are the very bytes that were hashed.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.files import resources_folder, user_folder, writing
+from XRayTo3DLib.files import user_folder, writing
+from XRayTo3DLib.models.torchscript import card_in, load_module, module_bytes
+from XRayTo3DLib.models.trust import bundled_folder, check_released, is_trusted_digest, trust_digest
 
 #: Name of the model that reconstruction uses when none is named.
 DEFAULT_MODEL = "biplanar"
-_SCHEMA = Path(__file__).with_name("model_card.schema.json")
-CHECKSUMS = "SHA256SUMS"
+#: Modules that were loaded, by the SHA-256 of their bytes.
+_loaded: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A model on disk: its card (a dict that fits the schema), SHA-256, and whether it came with this software."""
+    """A model on disk: its card (a dict that fits the schema), SHA-256, and whether it lies where this software's models are."""
 
     path: Path
     card: dict[str, Any]
@@ -50,129 +48,116 @@ class LoadedModel:
     file: ModelFile
     module: Any
 
-    def __call__(self, *inputs: Any) -> torch.Tensor:
+    def __call__(self, *inputs: Any) -> Any:
         """The module's output, without gradients. A failure in the model's own code is an :class:`InputError`."""
         with torch.no_grad():
             try:
                 return self.module(*inputs)
-            except RuntimeError as error:
-                reason = str(error).strip().splitlines()[-1]
+            except Exception as error:
+                if _is_memory(error):
+                    raise InputError(
+                        f"There is not enough memory to run the model {self.file.name} on this grid: choose fewer or larger "
+                        "voxels, or close other programs."
+                    ) from error
+                reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
                 raise InputError(
                     f"The model {self.file.name} ({self.file.path.name}) failed on these inputs ({reason}): its code does not "
-                    f"fit its task {self.file.card['task']!r}; use another model."
+                    f"fit its interface {self.file.card['interface']!r}; use another model."
                 ) from error
+
+
+def _is_memory(error: BaseException) -> bool:
+    """Whether an error says that there was no more memory; torch's allocator on the CPU says so only in words."""
+    words = ("can't allocate memory", "not enough memory", "out of memory", "bad_alloc", "bad alloc")
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(word in str(error).lower() for word in words)
 
 
 def model_folders(extra: Sequence[str | Path] = ()) -> list[Path]:
     """Where models are searched: ``extra``, those in ``XRAYTO3D_MODELS``, the user's models folder, the bundled ones."""
     named = [Path(p) for p in os.environ.get("XRAYTO3D_MODELS", "").split(os.pathsep) if p]
-    return [*(Path(p) for p in extra), *named, user_folder("models"), resources_folder() / "Models"]
+    return [*(Path(p) for p in extra), *named, user_folder("models"), bundled_folder()]
 
 
 def find_models(folders: Sequence[str | Path] = ()) -> list[ModelFile]:
     """Every readable model in the search path, bundled ones last; files that are no models are passed over."""
-    found = []
+    found: dict[Path, ModelFile] = {}
     for folder in model_folders(folders):
-        for path in sorted(folder.glob("*.pt")):
+        try:
+            paths = sorted(folder.glob("*.pt"))
+        except OSError:
+            continue
+        for path in paths:
             try:
-                found.append(describe_model(path))
+                model = describe_model(path)
             except InputError:
                 continue
-    return found
+            found.setdefault(path.absolute(), model)
+    return list(found.values())
 
 
 def describe_model(path: str | Path) -> ModelFile:
     """The card and checksum of a model file, without running it; :class:`InputError` when it is not a whole model."""
-    source = Path(path)
-    if not source.is_file():
-        raise InputError(f"The model {source} does not exist: check the path, or see `xrayto3d models list`.")
+    return _read(Path(path))[0]
+
+
+def _read(source: Path) -> tuple[ModelFile, bytes]:
+    """A model file and its bytes, read once: card and checksum are those of these bytes."""
     try:
-        with zipfile.ZipFile(source) as archive:
-            names = [n for n in archive.namelist() if n.endswith("extra/model.json")]
-            text = archive.read(names[0]) if names else None
-    except (zipfile.BadZipFile, EOFError, OSError):
-        raise InputError(f"{source} is not a whole TorchScript file (truncated or damaged): fetch it again.") from None
-    if text is None:
-        raise InputError(f"{source} carries no card (extra file model.json): export it with one; see the README.")
-    try:
-        card = json.loads(text)
-    except ValueError:
-        raise InputError(f"The card in {source} is not valid JSON: export the model again.") from None
-    check_card(card, str(source))
-    digest = _digest(source, source.stat().st_mtime_ns, source.stat().st_size)
-    return ModelFile(source, card, digest, source.resolve().parent == (resources_folder() / "Models").resolve())
-
-
-@cache
-def _digest(path: Path, modified: int, size: int) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def check_card(card: dict[str, Any], where: str) -> None:
-    """Raise :class:`InputError` unless the card fits ``model_card.schema.json``."""
-    import jsonschema
-
-    schema = json.loads(_SCHEMA.read_text(encoding="utf-8"))
-    problem = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(card))
-    if problem is not None:
-        place = "/".join(str(p) for p in problem.absolute_path) or "the card"
-        raise InputError(f"The model card of {where} is not valid ({place}: {problem.message}): correct the card.")
+        if source.exists() and not source.is_file():
+            raise InputError(f"The model {source} is not a file: name a .pt file, or see `xrayto3d models list`.")
+        data = source.read_bytes()
+    except InputError:
+        raise
+    except FileNotFoundError:
+        raise InputError(f"The model {source} does not exist: check the path, or see `xrayto3d models list`.") from None
+    except MemoryError:
+        raise InputError(f"There is not enough memory to read the model {source}: close other programs.") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"The model {source} cannot be read ({reason}): check the path and its rights.") from None
+    card = card_in(data, str(source))
+    bundled = os.path.realpath(source.absolute().parent) == os.path.realpath(bundled_folder())
+    return ModelFile(source, card, hashlib.sha256(data).hexdigest(), bundled), data
 
 
 def find_model(name_or_path: str | Path | None = None, folders: Sequence[str | Path] = ()) -> ModelFile:
-    """A model by file path or by its card's name; the default model when nothing is named."""
+    """A model by file path or by its card's name; the default model when nothing is named.
+
+    The names of bundled models are theirs: a model from elsewhere with such a name is reached by its path alone.
+    """
     wanted = str(name_or_path or DEFAULT_MODEL)
-    if wanted.endswith(".pt") or os.sep in wanted:
+    if wanted.endswith(".pt") or any(separator in wanted for separator in ("/", os.sep)):
         return describe_model(wanted)
+    try:
+        if (bundled_folder() / f"{wanted}.pt").is_file():
+            return describe_model(bundled_folder() / f"{wanted}.pt")
+    except OSError:  # a name that no file can have
+        pass
     models = find_models(folders)
     for model in models:
         if model.name == wanted:
             return model
-    for folder in model_folders(folders):
-        if (folder / f"{wanted}.pt").exists():
-            return describe_model(folder / f"{wanted}.pt")  # it is there but broken: say how
+    for path in (path for folder in model_folders(folders) if folder.is_dir() for path in folder.iterdir()):
+        if path.name == f"{wanted}.pt":
+            return describe_model(path)  # it is there but broken: say how
     known = ", ".join(sorted({m.name for m in models})) or "none"
     raise InputError(f"There is no model named {wanted!r} (found: {known}): use one of these names or the path of a .pt file.")
 
 
 def verify_model(model: ModelFile) -> None:
     """Raise :class:`InputError` when a bundled model's SHA-256 is not the one it was released with."""
-    if not model.bundled:
-        return
-    listed = {}
-    sums = model.path.with_name(CHECKSUMS)
-    if sums.is_file():
-        for line in sums.read_text(encoding="utf-8").splitlines():
-            digest, _, name = line.partition("  ")
-            listed[name.strip()] = digest
-    if listed.get(model.path.name) != model.sha256:
-        raise InputError(
-            f"The bundled model {model.path} is not the file it was released as (its SHA-256 differs from {CHECKSUMS}): "
-            "restore it from the repository."
-        )
+    if model.bundled:
+        check_released(model.path, model.sha256)
 
 
 def is_trusted(model: ModelFile) -> bool:
-    """Whether this file may be run: bundled, or trusted before by its SHA-256."""
-    return model.bundled or model.sha256 in _trusted()
+    """Whether this very file may be run: released with this software, or trusted before, by its SHA-256."""
+    return is_trusted_digest(model.sha256)
 
 
 def trust_model(model: ModelFile) -> None:
     """Remember that the user allows this very file to be run."""
-    digests = sorted({*_trusted(), model.sha256})
-    with writing(_trust_file()) as temporary:
-        temporary.write_text(json.dumps(digests, indent=1), encoding="utf-8")
-
-
-def _trust_file() -> Path:
-    return user_folder("config") / "trusted_models.json"
-
-
-def _trusted() -> list[str]:
-    try:
-        return list(json.loads(_trust_file().read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return []
+    trust_digest(model.sha256)
 
 
 def load_model(
@@ -185,9 +170,9 @@ def load_model(
 
     ``task``: refuse a model made for another one. ``ask`` is called with a file that was never trusted and says whether to run
     it (the answer yes is remembered); without it such a file is refused. Raises :class:`InputError` for a model that is
-    missing, truncated, altered, untrusted or for another task.
+    missing, truncated, altered, untrusted, replaced while it was asked about, or for another task.
     """
-    model = find_model(name_or_path, folders)
+    model, data = _read(find_model(name_or_path, folders).path)
     if task is not None and model.card["task"] != task:
         raise InputError(
             f"The model {model.name} is for the task {model.card['task']!r}, not {task!r}: choose a model for {task!r}."
@@ -200,38 +185,16 @@ def load_model(
                 f"`xrayto3d models trust {model.path}` if you know where it comes from."
             )
         trust_model(model)
-    return _load(model)
-
-
-@cache
-def _load_module(path: Path, sha256: str) -> Any:
-    return torch.jit.load(str(path), map_location="cpu").float().eval()
-
-
-def _load(model: ModelFile) -> LoadedModel:
-    try:
-        return LoadedModel(model, _load_module(model.path, model.sha256))
-    except (RuntimeError, ValueError) as error:
-        raise InputError(f"{model.path} could not be loaded as TorchScript: it is damaged or from a newer torch.") from error
+    if model.sha256 not in _loaded:
+        _loaded[model.sha256] = load_module(data, str(model.path))
+    return LoadedModel(model, _loaded[model.sha256])
 
 
 def save_model(module: torch.nn.Module, card: dict[str, Any], path: str | Path) -> None:
-    """Script a network and write it in half precision with its card inside. The card is checked first."""
-    check_card(card, str(path))
-    scripted = torch.jit.script(module.half().eval())
+    """Write a network as a model file: scripted, in half precision, with its card inside; the network itself is left as it is.
+
+    The same network and card give the same file. The card is checked first.
+    """
+    data = module_bytes(module, card)
     with writing(path) as temporary:
-        torch.jit.save(scripted, str(temporary), _extra_files={"model.json": json.dumps(card, indent=1)})
-
-
-def run_volume_model(
-    model: LoadedModel,
-    images: np.ndarray,
-    matrices: np.ndarray,
-    beams: np.ndarray,
-    affine: np.ndarray,
-    size: tuple[int, int, int],
-) -> np.ndarray:
-    """Run a model of the task ``volume``: what it takes is described at the network; returns float32 (channels, z, y, x)."""
-    tensors = [torch.as_tensor(np.asarray(a), dtype=torch.float32) for a in (images, matrices, beams)]
-    output = model(*(t.unsqueeze(0) for t in tensors), torch.tensor(affine, dtype=torch.float32), list(size))
-    return output[0].float().numpy()
+        temporary.write_bytes(data)

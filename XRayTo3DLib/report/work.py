@@ -21,7 +21,8 @@ from XRayTo3DLib.io.surfaces import write_surface
 from XRayTo3DLib.io.volumes import write_volume
 from XRayTo3DLib.models.zoo import LoadedModel
 from XRayTo3DLib.progress import Progress, part, silent
-from XRayTo3DLib.reconstruction.pipeline import reconstruct, refine
+from XRayTo3DLib.reconstruction.pipeline import reconstruct
+from XRayTo3DLib.reconstruction.refine import refine
 from XRayTo3DLib.reconstruction.result import Reconstruction
 
 

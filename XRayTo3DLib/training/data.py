@@ -23,7 +23,7 @@ from XRayTo3DLib.images.resampling import resample
 from XRayTo3DLib.images.volume import MU_WATER, to_attenuation
 from XRayTo3DLib.io.volumes import read_volume
 from XRayTo3DLib.projection.projector import project
-from XRayTo3DLib.reconstruction import virtual_detector
+from XRayTo3DLib.reconstruction.methods import virtual_detector
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,9 @@ import torch
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.files import writing
-from XRayTo3DLib.models.zoo import CHECKSUMS, describe_model, save_model
+from XRayTo3DLib.models.card import SCHEMA
+from XRayTo3DLib.models.trust import CHECKSUMS
+from XRayTo3DLib.models.zoo import describe_model, save_model
 from XRayTo3DLib.training.fit import build
 from XRayTo3DLib.training.recipes import load_recipe
 
@@ -36,11 +38,13 @@ def card_of(recipe: dict[str, Any], steps: int, parameters: int, metrics: list[d
     """The model card of a trained recipe; ``metrics`` are rows of the schema, from the evaluation."""
     told = recipe["card"]
     return {
-        "schema": 1,
+        "schema": SCHEMA,
         "name": recipe["name"],
         "version": told["version"],
         "title": told["title"],
         "task": "volume",
+        "interface": "lifted-views/1",
+        "mirror_averaging": True,
         "region": told["region"],
         "inputs": {
             "views": {"minimum": 1, "maximum": told["maximum_views"]},

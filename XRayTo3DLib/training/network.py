@@ -1,6 +1,6 @@
 """The geometry-aware reconstruction network: any number of views, each with its projection, to a volume of attenuation.
 
-Each radiograph, seen on its virtual detector (see :mod:`reconstruction.virtual_detector`), passes through one shared 2D U-Net.
+Each radiograph, seen on its virtual detector (``reconstruction/methods/virtual_detector.py``), passes through one shared 2D U-Net.
 That net gives features of the plane and, for each of a number of depths along the beam, features of space. Every voxel reads
 both where it projects, beside the line integral itself (the back-projection), and averages over the views. A small 3D U-Net at
 half the resolution and a light head at full resolution turn what was read into attenuation. Nothing in it knows which view is

@@ -5,15 +5,16 @@ from __future__ import annotations
 import torch
 
 CARD = {
-    "schema": 1,
+    "schema": 2,
     "name": "barrel",
     "version": "0.0.1",
     "title": "An elliptic cylinder, whatever the X-rays show",
     "task": "volume",
+    "interface": "lifted-views/1",
     "region": ["chest"],
     "inputs": {"views": {"minimum": 1, "maximum": 3}, "beam": ["parallel", "cone"], "unit": "line integral"},
     "outputs": {
-        "grid": {"size": [24, 24, 24], "spacing_mm": [8.0, 16.0], "multiple_of": 8},
+        "grid": {"size": [24, 24, 24], "spacing_mm": [2.0, 16.0], "multiple_of": 8},
         "unit": "attenuation over that of water",
         "channels": ["mean", "standard deviation"],
     },

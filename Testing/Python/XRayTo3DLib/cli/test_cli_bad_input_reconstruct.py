@@ -14,7 +14,7 @@ from barrel import CARD, Barrel
 from XRayTo3DLib.geometry.views import view_projection
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.io.radiographs import write_radiograph
-from XRayTo3DLib.models import zoo as modelzoo
+from XRayTo3DLib.models import trust
 from XRayTo3DLib.models.zoo import save_model
 
 
@@ -135,7 +135,7 @@ def bad_model(request, model, stranger, home, tmp_path, monkeypatch):
         if kind == "altered bundled":
             released = hashlib.sha256(model.read_bytes()).hexdigest()
             (folder / "SHA256SUMS").write_text(f"{released}  model.pt\n")
-            monkeypatch.setattr(modelzoo, "resources_folder", lambda: tmp_path)
+            monkeypatch.setattr(trust, "resources_folder", lambda: tmp_path)
     return path
 
 

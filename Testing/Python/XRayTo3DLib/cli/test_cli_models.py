@@ -51,8 +51,8 @@ def test_trust_holds_for_this_very_file(run, stranger, tmp_path, monkeypatch):
 
 
 def test_nothing_to_verify(run, tmp_path, monkeypatch):
-    from XRayTo3DLib.models import zoo as modelzoo
+    from XRayTo3DLib.models import trust
 
-    monkeypatch.setattr(modelzoo, "resources_folder", lambda: tmp_path)
+    monkeypatch.setattr(trust, "resources_folder", lambda: tmp_path)
     assert run("models", "verify").code == 2
     assert "There is no model" in run("models", "list").out

@@ -23,7 +23,7 @@ from XRayTo3DLib.images.pixel_matching import coarse, matched
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.images.volume import Volume
 from XRayTo3DLib.io.segmentations import write_segmentation
-from XRayTo3DLib.reconstruction.detail import with_detail
+from XRayTo3DLib.reconstruction.refine import with_detail
 from XRayTo3DLib.reconstruction.result import Reconstruction
 from XRayTo3DLib.report import rendering
 from XRayTo3DLib.report.page import Section, Table, figure_table, form, structure_table, write_report

@@ -18,7 +18,8 @@ from XRayTo3DLib.images.volume import Volume, to_attenuation
 from XRayTo3DLib.io.radiographs import read_radiograph
 from XRayTo3DLib.io.volumes import read_image, read_volume
 from XRayTo3DLib.models.zoo import load_model
-from XRayTo3DLib.reconstruction.pipeline import covering_spacing, reconstruct
+from XRayTo3DLib.reconstruction.grids import covering_spacing
+from XRayTo3DLib.reconstruction.pipeline import reconstruct
 from XRayTo3DLib.simulation.drr import render_drr
 
 GRID = ["--grid-size", 16, "--grid-spacing", 22]

@@ -7,10 +7,10 @@ import pytest
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.evaluation import metrics
-from XRayTo3DLib.evaluation.baselines import closest_mean, mean_volume
 from XRayTo3DLib.evaluation.protocol import protocol_grid
 from XRayTo3DLib.geometry.views import view_projection
 from XRayTo3DLib.images.resampling import resample
+from XRayTo3DLib.reconstruction.methods.baselines import closest_mean, mean_volume
 from XRayTo3DLib.simulation.drr import render_drr
 
 

@@ -37,7 +37,7 @@ def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def bundled_models() -> list[Path]:
-    return sorted((modelzoo.resources_folder() / "Models").glob("*.pt"))
+    return sorted(bundled_folder().glob("*.pt"))
 
 
 def test_there_is_a_bundled_default_model():

@@ -18,7 +18,9 @@ from XRayTo3DLib.geometry.views import view_projection
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.images.resampling import resample
 from XRayTo3DLib.images.volume import MU_WATER, Volume, to_hu
-from XRayTo3DLib.reconstruction.pipeline import common_centre, covering_spacing, default_grid, reconstruct, refine
+from XRayTo3DLib.reconstruction.grids import common_centre, covering_spacing, default_grid
+from XRayTo3DLib.reconstruction.pipeline import reconstruct
+from XRayTo3DLib.reconstruction.refine import refine
 from XRayTo3DLib.simulation.drr import fit_projection, render_drr
 
 

@@ -15,9 +15,9 @@ from XRayTo3DLib.geometry.grid import Grid
 from XRayTo3DLib.geometry.views import view_projection
 from XRayTo3DLib.images.volume import MU_WATER
 from XRayTo3DLib.io.volumes import write_volume
-from XRayTo3DLib.models.zoo import describe_model, load_model, run_volume_model
+from XRayTo3DLib.models.zoo import describe_model, load_model
 from XRayTo3DLib.projection.projector import project
-from XRayTo3DLib.reconstruction.virtual_detector import beam, matrix, scale, virtual_projection
+from XRayTo3DLib.reconstruction.methods.virtual_detector import beam, matrix, scale, virtual_projection
 from XRayTo3DLib.simulation.phantom import thorax_phantom
 from XRayTo3DLib.training.data import Sampler, load_subjects
 from XRayTo3DLib.training.export import export
@@ -114,10 +114,9 @@ def test_the_exported_model_is_the_averaged_network(recipe, sampler, tmp_path, m
     assert card["training"]["steps"] == 6
     assert card["training"]["parameters"] == sum(p.numel() for p in average.parameters())
     batch = sampler.batch(0, 1)
-    found = run_volume_model(
-        load_model(path, ask=lambda m: True), batch.images[0], batch.matrices[0], batch.beams[0], batch.affine, (16, 16, 16)
-    )
+    model = load_model(path, ask=lambda m: True)
     with torch.no_grad():
+        found = model(batch.images, batch.matrices, batch.beams, batch.affine, [16, 16, 16])[0]
         wanted = average(batch.images, batch.matrices, batch.beams, batch.affine, [16, 16, 16])[0]
     np.testing.assert_allclose(found, wanted, atol=5e-3)  # half precision
 

@@ -10,7 +10,7 @@ import pytest
 from XRayTo3DLib.geometry.grid import Grid
 from XRayTo3DLib.geometry.views import view_projection
 from XRayTo3DLib.images.resampling import resample
-from XRayTo3DLib.reconstruction import virtual_detector
+from XRayTo3DLib.reconstruction.methods import virtual_detector
 from XRayTo3DLib.simulation.drr import render_drr
 
 GRID = Grid.centred((0, 0, 0), (48, 32, 48), 8.0)

@@ -1,0 +1,73 @@
+"""Where to reconstruct: the grid around the point that all beams pass, large enough for the body and fit for the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.geometry.projection import Projection
+from XRayTo3DLib.geometry.views import DEFAULT_SOURCE_TO_DETECTOR, DEFAULT_SOURCE_TO_ISOCENTRE
+from XRayTo3DLib.images.radiograph import Radiograph
+
+DEFAULT_SIZE = 64
+DEFAULT_SPACING = 4.0
+#: The largest voxels that the bundled model was trained on, in mm.
+_LARGEST_SPACING = 6.4
+#: Share of a picture's maximum above which a pixel is in the body's shadow.
+_SHADOW = 0.05
+
+
+def common_centre(projections: Sequence[Projection]) -> np.ndarray:
+    """LPS mm of the point closest to all beam axes; for a single view the middle of its detector or, cone beam, its isocentre.
+
+    A file does not say where the isocentre of a single cone beam is: it is taken at the default share of the distance.
+    """
+    if len(projections) == 1:
+        view = projections[0]
+        if view.source is None:
+            return view.centre
+        return view.source + DEFAULT_SOURCE_TO_ISOCENTRE / DEFAULT_SOURCE_TO_DETECTOR * (view.centre - view.source)
+    total, right = np.zeros((3, 3)), np.zeros(3)
+    for view in projections:
+        across = np.eye(3) - np.outer(view.beam_direction, view.beam_direction)
+        total += across
+        right += across @ view.centre
+    return np.linalg.lstsq(total, right, rcond=None)[0]
+
+
+def default_grid(
+    projections: Sequence[Projection], size: int | Sequence[int] = DEFAULT_SIZE, spacing: float = DEFAULT_SPACING
+) -> Grid:
+    """The LPS grid around the views' common centre: 64^3 voxels of 4 mm unless asked otherwise."""
+    return Grid.centred(common_centre(projections), size, spacing)
+
+
+def covering_spacing(radiographs: Sequence[Radiograph]) -> float:
+    """The voxel size in mm with which 64 voxels hold the body's shadow in every calibrated view: 4 to 6.4 mm."""
+    centre = common_centre([r.projection for r in radiographs])
+    reach = 0.0
+    for radiograph in radiographs:
+        projection, values = radiograph.projection, radiograph.line_integrals
+        rows, columns = np.nonzero(values > _SHADOW * values.max())
+        if not radiograph.calibrated or not len(rows):
+            continue
+        column, row = projection.project(centre[None])[0]
+        shrink = 1.0
+        if projection.source is not None:
+            shrink = float(abs(projection.normal @ (centre - projection.source))) / float(projection.source_to_detector or 1)
+        half_width = (np.abs(columns - column).max() + 0.5) * projection.spacing[1]
+        half_height = (np.abs(rows - row).max() + 0.5) * projection.spacing[0]
+        reach = max(reach, shrink * max(half_width, half_height))
+    return float(np.clip(2 * reach / DEFAULT_SIZE, DEFAULT_SPACING, _LARGEST_SPACING))
+
+
+def grid_for(card: dict[str, Any], radiographs: Sequence[Radiograph]) -> Grid:
+    """The grid around the views' common centre that a model with this card takes: its own size where that is fixed."""
+    limits = card["outputs"]["grid"]
+    fixed = "multiple_of" not in limits
+    size = limits["size"] if fixed else np.minimum(DEFAULT_SIZE, limits.get("maximum", DEFAULT_SIZE)).tolist()
+    spacing = float(np.clip(covering_spacing(radiographs) * DEFAULT_SIZE / max(size), *limits["spacing_mm"]))
+    return default_grid([r.projection for r in radiographs], size, spacing)
