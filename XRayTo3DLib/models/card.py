@@ -41,7 +41,7 @@ def check_card(card: Any, where: str) -> None:
     _check_values(card, where)
     if isinstance(card, dict) and card.get("schema") == 1:
         raise InputError(
-            f"The model card of {where} is of the older schema 1: add the interface that the model speaks (see Your own model in the "
+            f"The model card of {where} is of the older schema 1: add the interface that the model speaks (see the "
             f"README) and export the model again with schema {SCHEMA}."
         )
     problem = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(_schema()).iter_errors(card))

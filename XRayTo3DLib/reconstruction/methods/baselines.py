@@ -36,7 +36,7 @@ class Mean:
 
     def __init__(self, training: Sequence[Volume] = ()) -> None:
         arrays = [_ranged(volume) for volume in training]
-        self._mean = Volume(np.mean(arrays, axis=0, dtype=np.float64).astype(np.float32), training[0].grid) if arrays else None
+        self._mean = Volume(np.asarray(np.mean(arrays, axis=0, dtype=np.float64), np.float32), training[0].grid) if arrays else None
 
     def check(self, model: LoadedModel | None, radiographs: Sequence[Radiograph], grid: Grid) -> None:
         pass

@@ -12,9 +12,11 @@ import torch
 from barrel import CARD, Barrel
 
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.models import zoo as modelzoo
+from XRayTo3DLib.models import trust
+from XRayTo3DLib.models.card import check_card
+from XRayTo3DLib.models.trust import bundled_folder, trust_folder
 from XRayTo3DLib.models.zoo import (
-    check_card,
+    DEFAULT_MODEL,
     describe_model,
     find_model,
     find_models,
@@ -42,7 +44,7 @@ def bundled_models() -> list[Path]:
 
 def test_there_is_a_bundled_default_model():
     assert find_model().bundled
-    assert find_model().name == modelzoo.DEFAULT_MODEL
+    assert find_model().name == DEFAULT_MODEL
 
 
 @pytest.mark.parametrize("path", bundled_models(), ids=lambda p: p.name)
@@ -62,7 +64,7 @@ def test_an_altered_bundled_model_is_refused(tmp_path, monkeypatch):
     source = bundled_models()[0]
     folder = tmp_path / "Resources" / "Models"
     shutil.copytree(source.parent, folder)
-    monkeypatch.setattr(modelzoo, "resources_folder", lambda: tmp_path / "Resources")
+    monkeypatch.setattr(trust, "resources_folder", lambda: tmp_path / "Resources")
     with zipfile.ZipFile(folder / source.name, "a") as archive:
         archive.writestr("note", "altered")
     with pytest.raises(InputError, match="not the file it was released as"):
@@ -138,12 +140,9 @@ def test_cards_are_checked_against_the_schema(missing, tmp_path):
     assert not (tmp_path / "bad.pt").exists()
 
 
-def test_trust_survives_a_damaged_list(stranger):
+def test_a_damaged_entry_of_the_trust_spoils_no_other(stranger):
     model = describe_model(stranger)
     trust_model(model)
-    store = Path(modelzoo._trust_file())
-    assert json.loads(store.read_text()) == [model.sha256]
-    store.write_text("not json")
-    assert not is_trusted(model)
-    trust_model(model)
+    (trust_folder() / "null").mkdir()
+    (trust_folder() / ("0" * 64)).write_bytes(b"\xff not json")
     assert is_trusted(model)
