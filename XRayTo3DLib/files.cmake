@@ -23,7 +23,6 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/cli/train.py
   XRayTo3DLib/errors.py
   XRayTo3DLib/evaluation/__init__.py
-  XRayTo3DLib/evaluation/baselines.py
   XRayTo3DLib/evaluation/comparison.py
   XRayTo3DLib/evaluation/evaluate.py
   XRayTo3DLib/evaluation/metrics.py
@@ -63,6 +62,9 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/io/transforms.py
   XRayTo3DLib/io/volumes.py
   XRayTo3DLib/models/__init__.py
+  XRayTo3DLib/models/card.py
+  XRayTo3DLib/models/torchscript.py
+  XRayTo3DLib/models/trust.py
   XRayTo3DLib/models/zoo.py
   XRayTo3DLib/progress.py
   XRayTo3DLib/projection/__init__.py
@@ -76,10 +78,18 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/projection/projector.py
   XRayTo3DLib/projection/rays.py
   XRayTo3DLib/reconstruction/__init__.py
-  XRayTo3DLib/reconstruction/detail.py
+  XRayTo3DLib/reconstruction/calibration.py
+  XRayTo3DLib/reconstruction/checks.py
+  XRayTo3DLib/reconstruction/grids.py
+  XRayTo3DLib/reconstruction/methods/__init__.py
+  XRayTo3DLib/reconstruction/methods/base.py
+  XRayTo3DLib/reconstruction/methods/baselines.py
+  XRayTo3DLib/reconstruction/methods/lifted_views.py
+  XRayTo3DLib/reconstruction/methods/registry.py
+  XRayTo3DLib/reconstruction/methods/virtual_detector.py
   XRayTo3DLib/reconstruction/pipeline.py
+  XRayTo3DLib/reconstruction/refine.py
   XRayTo3DLib/reconstruction/result.py
-  XRayTo3DLib/reconstruction/virtual_detector.py
   XRayTo3DLib/report/__init__.py
   XRayTo3DLib/report/demo.py
   XRayTo3DLib/report/outlines.py
