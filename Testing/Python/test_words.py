@@ -6,14 +6,18 @@ import argparse
 import inspect
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 
 from XRayTo3DLib.cli import drr as command
 from XRayTo3DLib.cli import options
+from XRayTo3DLib.geometry.projection import LARGEST_SIDE
 from XRayTo3DLib.images.display import LOOKS, PERCENTILES
-from XRayTo3DLib.simulation.drr import LARGEST_SIDE, QUALITIES, render_drr
+from XRayTo3DLib.projection.projector import QUALITIES
+from XRayTo3DLib.simulation.drr import render_drr
+from XRayTo3DLib.simulation.exposure import Exposure
 from XRayTo3DLib.simulation.inserts import MATERIAL_WORDS
 from XRayTo3DLib.simulation.structures import project_structures
 
@@ -27,6 +31,13 @@ def keywords(function: Any) -> dict[str, Any]:
     """The keyword-only parameters of a function with their defaults, in snake_case."""
     parameters = inspect.signature(function).parameters.values()
     return {snake(p.name): p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+
+def of_python() -> dict[str, Any]:
+    """The words of a DRR in Python with their defaults: keywords of render_drr, and the fields of its exposure."""
+    words = keywords(render_drr)
+    exposure = words.pop("exposure")
+    return {**words, **asdict(exposure)}
 
 
 def snake(name: str) -> str:
@@ -57,13 +68,13 @@ def disagreements(python: Mapping[str, Any], in_shell: Mapping[str, Any], in_sli
 
 def test_the_words_agree() -> None:
     known = {"transform", "quality", "kilovolts", "inserts", "photons", "electronic_noise", "blur", "seed"}
-    assert known <= set(keywords(render_drr))
-    assert disagreements(keywords(render_drr), shell(), slicer_keywords()) == set()
+    assert known <= set(of_python())
+    assert disagreements(of_python(), shell(), slicer_keywords()) == set()
 
 
-@pytest.mark.parametrize("word", sorted(keywords(render_drr)))
+@pytest.mark.parametrize("word", sorted(of_python()))
 def test_a_word_that_is_missing_is_found(word: str) -> None:
-    python, in_shell, in_slicer = keywords(render_drr), shell(), slicer_keywords()
+    python, in_shell, in_slicer = of_python(), shell(), slicer_keywords()
     own = _SINGULAR.get(word, word)
     assert disagreements(python, {w: a for w, a in in_shell.items() if w != own}, in_slicer) == {f"shell: {word}"}
     if word not in _NODES:
@@ -77,11 +88,11 @@ def test_an_option_of_physics_is_a_word_of_python() -> None:
     command.add_parser(parser.add_subparsers())
     groups = parser._subparsers._group_actions[0].choices["drr"]._action_groups  # type: ignore[union-attr]
     (physics,) = [group for group in groups if group.title == "physics"]
-    assert {action.dest for action in physics._group_actions} | {"transform"} == set(keywords(render_drr))
+    assert {action.dest for action in physics._group_actions} | {"transform"} == set(of_python())
 
 
 def test_the_defaults_agree() -> None:
-    python, in_shell, in_slicer = keywords(render_drr), shell(), slicer_keywords()
+    python, in_shell, in_slicer = of_python(), shell(), slicer_keywords()
     for word, default in python.items():
         option = in_shell[_SINGULAR.get(word, word)]
         assert option.dest == word
@@ -96,8 +107,8 @@ def test_every_word_is_explained_everywhere() -> None:
     slicer_keywords()
     from XRayTo3DSlicer.logic import Logic
 
-    for word in keywords(render_drr):
-        assert f"``{word}``" in (render_drr.__doc__ or "")
+    for word in of_python():
+        assert f"``{word}``" in f"{render_drr.__doc__} {Exposure.__doc__}"
         assert len(shell()[_SINGULAR.get(word, word)].help or "") > 20
         camel = re.sub(r"_(.)", lambda found: found[1].upper(), word)
         assert word in _NODES or f"``{camel}``" in (Logic.renderDRR.__doc__ or "")

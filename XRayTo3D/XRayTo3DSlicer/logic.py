@@ -77,7 +77,9 @@ class Logic:
         transforms put them.
         """
         from XRayTo3DLib.simulation.drr import render_drr
+        from XRayTo3DLib.simulation.exposure import Exposure
 
+        exposure = Exposure(kilovolts, photons, electronicNoise, blur, seed)
         volume = _ct(ctNode)
         asked = xrays.poses(volume.grid, view, size, spacing, sourceToDetector, sourceToIsocentre, parallel, projection)
         shapes, sources = xrays.insertsOf(inserts)
@@ -89,12 +91,8 @@ class Logic:
                 asked.names,
                 progress,
                 quality=quality,
-                kilovolts=kilovolts,
+                exposure=exposure,
                 inserts=shapes,
-                photons=photons,
-                electronic_noise=electronicNoise,
-                blur=blur,
-                seed=seed,
             )
             with adding():
                 for radiograph in radiographs:

@@ -12,7 +12,7 @@ import slicer
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.grid import Grid
 from XRayTo3DLib.geometry.projection import Projection, detector_size
-from XRayTo3DLib.geometry.views import view_projection
+from XRayTo3DLib.geometry.views import ViewSpec
 from XRayTo3DLib.images.labelmap import Labelmap
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.images.volume import Volume
@@ -52,8 +52,6 @@ def poses(
     A ``projection`` is a :class:`Projection` or a 3x4 matrix from LPS mm to (column, row). Raises :class:`InputError` for
     views and projections that do not fit each other, and for a geometry that cannot be.
     """
-    from XRayTo3DLib.simulation.drr import fit_projection
-
     size = None if size is None else detector_size(size)
     if spacing is not None and not 0 < spacing < float("inf"):
         raise InputError(f"The pixel spacing {spacing!r} must be a positive number in mm: correct it.")
@@ -70,13 +68,13 @@ def poses(
         return Poses(names, [_exact(pose, grid, size, spacing) for pose in given], several)
     if not names:
         raise InputError("No view was given: give at least one, as AP.")
-    distance = None if parallel else sourceToDetector
-    pixel = DEFAULT_PIXEL if spacing is None else spacing
-    if size is None:
-        found = [fit_projection(word, grid, pixel, distance, sourceToIsocentre) for word in names]
-    else:
-        found = [view_projection(word, grid.centre, size, pixel, distance, sourceToIsocentre) for word in names]
-    return Poses(names, found, several)
+    where = {
+        "size": size,
+        "spacing": DEFAULT_PIXEL if spacing is None else spacing,
+        "source_to_detector": None if parallel else sourceToDetector,
+        "source_to_isocentre": sourceToIsocentre,
+    }
+    return Poses(names, [ViewSpec.parse(word, **where).projection(grid) for word in names], several)
 
 
 def _isList(projection: Any) -> bool:

@@ -79,8 +79,8 @@ def run(args: argparse.Namespace) -> None:
     check_report_packages()
     started = time.monotonic()
     from XRayTo3DLib.cli.bar import bar
-    from XRayTo3DLib.cli.drr import aimed
     from XRayTo3DLib.cli.threads import use_threads
+    from XRayTo3DLib.geometry.views import ViewSpec
     from XRayTo3DLib.io.pictures import write_picture
     from XRayTo3DLib.io.radiographs import write_radiograph
     from XRayTo3DLib.io.volumes import write_volume
@@ -100,10 +100,10 @@ def run(args: argparse.Namespace) -> None:
             ct, source = _ct(args, progress)
         grid = covering_grid(ct, args.grid_size)
         with bar("X-rays of it") as progress:
-            views = [
-                aimed(view, ct.grid, grid.centre, None, PIXEL, SOURCE_TO_DETECTOR, SOURCE_TO_ISOCENTRE) for view in ("AP", "LAT")
-            ]
-            radiographs = render_drr(ct, views, ("AP", "LAT"), progress)
+            where = {"isocentre": grid.centre, "spacing": PIXEL}
+            where |= {"source_to_detector": SOURCE_TO_DETECTOR, "source_to_isocentre": SOURCE_TO_ISOCENTRE}
+            views = [ViewSpec.parse(word, **where) for word in ("AP", "LAT")]
+            radiographs = render_drr(ct, [view.projection(ct.grid) for view in views], [view.name for view in views], progress)
         answers = {}
         for name, title, used in (
             ("AP", "from AP alone", radiographs[:1]),

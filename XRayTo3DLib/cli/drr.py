@@ -10,8 +10,7 @@ import numpy as np
 
 from XRayTo3DLib.cli.options import FORMATS, at_least_zero, count, detector_size, finite, positive, read_matrix, whole
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.geometry.projection import LARGEST_SIDE
-from XRayTo3DLib.geometry.views import DEFAULT_SOURCE_TO_DETECTOR, VIEW_WORDS, view_projection
+from XRayTo3DLib.geometry.views import DEFAULT_SOURCE_TO_DETECTOR, VIEW_WORDS, ViewSpec
 from XRayTo3DLib.progress import part
 
 if TYPE_CHECKING:
@@ -21,12 +20,13 @@ if TYPE_CHECKING:
     from XRayTo3DLib.geometry.projection import Projection
     from XRayTo3DLib.geometry.vectors import ArrayLike
     from XRayTo3DLib.images.radiograph import Radiograph
+    from XRayTo3DLib.simulation.exposure import Exposure
     from XRayTo3DLib.simulation.structures import StructureRadiograph
 
 #: Those of XRayTo3DLib.looks, with DICOM's words for the first two.
 LOOKS = ("film", "inverted", "opacity", "clinical", "monochrome2", "monochrome1")
-#: Options that go to render_drr under their own names.
-_PHYSICS = ("quality", "kilovolts", "photons", "electronic_noise", "blur", "seed")
+#: Options that are fields of an Exposure.
+_EXPOSURE = ("kilovolts", "photons", "electronic_noise", "blur", "seed")
 _USAGE = "xrayto3d drr CT (--view VIEW | --matrix FILE) ... --out PATH [options]"
 _DESCRIPTION = f"""\
 Simulate X-rays (digitally reconstructed radiographs) of a CT.
@@ -206,7 +206,7 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Read, project, write; nothing is written unless all views succeed."""
-    _check(args)
+    exposure = _check(args)
     from XRayTo3DLib.cli.bar import bar
     from XRayTo3DLib.cli.drr_files import Looks, check_stems, destination, file_names, write_structures, write_views
     from XRayTo3DLib.cli.insert_files import read_insert, split_insert
@@ -248,19 +248,18 @@ def run(args: argparse.Namespace) -> None:
                 attenuation = project_structures(labels, projections, views, volume, transform, part(progress, 0, 0.5))
                 lengths = project_structures(labels, projections, views, None, transform, part(progress, 0.5, 1))
         with bar("simulated X-rays") as progress:
-            physics = {word: getattr(args, word) for word in _PHYSICS}
-            radiographs = render_drr(volume, projections, views, progress, transform=transform, inserts=inserts, **physics)
+            physics = {"quality": args.quality, "exposure": exposure, "inserts": inserts}
+            radiographs = render_drr(volume, projections, views, progress, transform=transform, **physics)
         written = write_views(radiographs, where, folder, looks, isocentre)
         written += write_structures(radiographs[: len(lengths)], attenuation, lengths, where, folder, looks)
     drawn = [] if args.look == "none" else structures
     print("\n".join([*(str(where.folder / name) for name in written), *_notes(radiographs, drawn)]))
 
 
-def _check(args: argparse.Namespace) -> None:
-    """What can be said of the options before anything is read."""
+def _check(args: argparse.Namespace) -> Exposure:
+    """What can be said of the options before anything is read, and the exposure that they mean."""
     from XRayTo3DLib.cli.drr_files import file_stem
-    from XRayTo3DLib.simulation.beam import tube_beam
-    from XRayTo3DLib.simulation.detector import check_exposure
+    from XRayTo3DLib.simulation.exposure import Exposure
 
     if not args.view and not args.matrix:
         raise InputError("No view was asked for: give --view AP, for example, or --matrix FILE.")
@@ -271,28 +270,50 @@ def _check(args: argparse.Namespace) -> None:
     stems = [file_stem(name) for name in [*args.view, *(p.stem for p in args.matrix)]]
     if len({s.lower() for s in stems}) < len(stems):
         raise InputError(f"The same view is asked for twice ({', '.join(stems)}): name each view once.")
-    for view in args.view:
-        view_projection(view, args.isocentre or (0, 0, 0), args.size or (2, 2), args.pixel or 1.0, _distance(args), args.sid)
-    check_exposure(args.photons, args.electronic_noise, args.blur, args.seed)
-    if args.kilovolts is not None:
-        tube_beam(args.kilovolts)
+    _views(args, args.isocentre)
+    exposure = Exposure(**{word: getattr(args, word) for word in _EXPOSURE})
     if args.percentiles is not None:
         from XRayTo3DLib.images.display import clinical_window
 
         if args.look != "clinical":
             raise InputError(f"--percentiles has no meaning for the look {args.look}: drop it, or give --look clinical.")
         clinical_window(np.zeros(1), args.percentiles)
+    return exposure
 
 
-def _distance(args: argparse.Namespace) -> float | None:
-    return None if args.parallel else args.sdd or DEFAULT_SOURCE_TO_DETECTOR
+def _views(args: argparse.Namespace, isocentre: ArrayLike | None) -> list[ViewSpec]:
+    """What the words of ``--view`` mean together with the options of the geometry."""
+    where = {
+        "isocentre": isocentre,
+        "size": args.size,
+        "spacing": args.pixel or 1.0,
+        "source_to_detector": None if args.parallel else args.sdd or DEFAULT_SOURCE_TO_DETECTOR,
+        "source_to_isocentre": args.sid,
+    }
+    return [ViewSpec.parse(word, **where) for word in args.view]
+
+
+def _in_options(sentence: str) -> str:
+    """A sentence about a view with the shell's words for what can be changed."""
+    options = {
+        "larger pixels": "a larger --pixel",
+        "a larger source-to-isocentre distance": "a larger --sid",
+        "another isocentre": "another --isocentre",
+        "the detector's size": "--size",
+    }
+    for words, option in options.items():
+        sentence = sentence.replace(words, option)
+    return sentence
 
 
 def _projections(args: argparse.Namespace, matrices: dict[Path, np.ndarray], grid: Grid, isocentre: np.ndarray) -> list[Projection]:
     """The views, then the matrices; ``grid`` is the CT's, where the transform puts it."""
     from XRayTo3DLib.geometry.projection import Projection
 
-    found = [aimed(view, grid, isocentre, args.size, args.pixel or 1.0, _distance(args), args.sid) for view in args.view]
+    try:
+        found = [view.projection(grid) for view in _views(args, isocentre)]
+    except InputError as error:
+        raise InputError(_in_options(str(error))) from None
     spacing = None if args.pixel is None else (args.pixel, args.pixel)
     for path, matrix in matrices.items():
         try:
@@ -300,31 +321,6 @@ def _projections(args: argparse.Namespace, matrices: dict[Path, np.ndarray], gri
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
     return found
-
-
-def aimed(
-    view: str,
-    grid: Grid,
-    isocentre: ArrayLike,
-    size: tuple[int, int] | None,
-    pixel: float,
-    source_to_detector: float | None,
-    source_to_isocentre: float | None,
-) -> Projection:
-    """A named view aimed at ``isocentre`` (LPS mm); without a size, its detector holds the shadow of the whole grid."""
-    if size is None:
-        small = view_projection(view, isocentre, (2, 2), pixel, source_to_detector, source_to_isocentre)
-        corners = small.project(grid.corners)
-        if np.isnan(corners).any():
-            raise InputError(f"The source of {view} stands inside or before the CT: use a larger --sid, or give --size.")
-        columns, rows = (int(n) for n in np.ceil(2 * np.abs(corners - 0.5).max(axis=0)) + 2)
-        if max(rows, columns) > LARGEST_SIDE:
-            raise InputError(
-                f"The detector of {view} would need {rows} x {columns} pixels: give --size, a larger --pixel or "
-                f"another --isocentre."
-            )
-        size = rows, columns
-    return view_projection(view, isocentre, size, pixel, source_to_detector, source_to_isocentre)
 
 
 def _notes(radiographs: Sequence[Radiograph], structures: Sequence[str]) -> Iterable[str]:

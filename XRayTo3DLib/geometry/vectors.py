@@ -56,11 +56,11 @@ def unit(direction: ArrayLike, name: str = "direction") -> np.ndarray:
     return values if abs(length - 1) <= _UNIT else immutable(values / length)
 
 
-def length(value: object, name: str) -> float:
-    """One number of mm, above 0; ``name`` is what the :class:`InputError` of anything else calls it."""
+def number(value: object, name: str) -> float:
+    """One number, finite or not; ``name`` is what the :class:`InputError` of anything else calls it."""
     found = numbers(value)
-    if found.shape != () or not 0 < found <= LARGEST_LENGTH:  # also false for NaN
-        raise InputError(f"The {name} {value!r} must be a number of mm above 0: correct it.")
+    if found.shape != ():
+        raise InputError(f"The {name} must be a number, not {value!r}: correct it.")
     return float(found)
 
 

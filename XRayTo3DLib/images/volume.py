@@ -19,6 +19,8 @@ _NO_AIR = -200.0
 _TISSUE_HU = (-150.0, 700.0)
 #: Background is more than this share of the voxels within this share of the range above the lowest value.
 _BACKGROUND, _LOWER_END = 0.2, 0.05
+#: Of 256 values.
+_MOST_OF_A_BYTE = 200
 #: Voxels along an axis that are looked at for it.
 _SAMPLED = 100
 
@@ -63,19 +65,24 @@ def check_ct(volume: Volume, name: str = "The volume") -> None:
 def _why_no_hounsfield(array: np.ndarray, low: float, high: float) -> str:
     """Why values without air can be no HU, as the end of a sentence; nothing when they may be tissue.
 
-    An 8-bit picture has one byte a voxel, or runs from 0, or ends at 255. Stored values without their intercept put soft tissue
-    near 1000 and, like pictures and MR, pile up at their lower end, where the background is; in tissue the extremes are rare.
+    An 8-bit picture has one byte a voxel, or starts at 0, or fills most of a byte's range. Stored values without their intercept
+    put soft tissue near 1000. Pictures, MR and windowed CTs pile up at their lower end, where the background is: at 0, below
+    all fat, or far from the rest.
     """
     eight_bits = "which are not HU but an 8-bit picture: export the CT in HU."
     stored = "and no air below -200 HU, so they are not HU: apply the rescale slope and intercept of its DICOM header."
-    if array.dtype == bool or array.dtype.itemsize == 1 or (low == 0 and high <= 255) or (low >= 0 and high == 255):
+    if array.dtype == bool or array.dtype.itemsize == 1 or (low == 0 and high <= 255):
         return eight_bits
     steps = tuple(slice(None, None, max(1, n // _SAMPLED)) for n in array.shape)
     values = np.asarray(array[steps], dtype=np.float64)
-    middle, top = np.percentile(values, (50, 99.5))
-    background = np.mean(values <= low + _LOWER_END * (top - low))
+    bottom, middle, top = np.percentile(values, (0.5, 50, 99.5))
+    if low > 0 and high <= 255 and top - bottom >= _MOST_OF_A_BYTE:
+        return eight_bits
+    piled = np.mean(values <= low + _LOWER_END * (top - low)) > _BACKGROUND
+    apart = np.mean(values > _TISSUE_HU[1]) > _BACKGROUND / 2
+    background = piled and (abs(low) <= 5 or low < _TISSUE_HU[0] or apart)
     tissue = _TISSUE_HU[0] <= middle <= _TISSUE_HU[1]
-    return "" if tissue and background <= _BACKGROUND and not np.issubdtype(array.dtype, np.unsignedinteger) else stored
+    return "" if tissue and not background and not np.issubdtype(array.dtype, np.unsignedinteger) else stored
 
 
 def to_attenuation(volume: Volume) -> Volume:

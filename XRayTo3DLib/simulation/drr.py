@@ -14,20 +14,22 @@ from scipy.optimize import linprog
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.grid import Grid
-from XRayTo3DLib.geometry.projection import LARGEST_SIDE, Projection
+from XRayTo3DLib.geometry.projection import Projection
 from XRayTo3DLib.geometry.vectors import ArrayLike
-from XRayTo3DLib.geometry.views import view_projection
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.images.volume import Volume, to_attenuation
 from XRayTo3DLib.progress import Progress, part, silent
 from XRayTo3DLib.projection.projector import QUALITIES, project
-from XRayTo3DLib.simulation.beam import bone_part, describe, tube_beam
-from XRayTo3DLib.simulation.detector import check_exposure, expose
+from XRayTo3DLib.simulation.beam import bone_part, describe
+from XRayTo3DLib.simulation.detector import expose
+from XRayTo3DLib.simulation.exposure import Exposure
 from XRayTo3DLib.simulation.inserts import Insert, Solid, amounts, shadow, solids
 from XRayTo3DLib.simulation.materials import CORTICAL_BONE, WATER, Material
 
 #: Voxels turned into bone at once; bounds the memory of a call, not its result.
 _CHUNK_VOXELS = 200_000
+#: One energy, no noise, sharp.
+IDEAL = Exposure()
 
 
 def render_drr(
@@ -38,12 +40,8 @@ def render_drr(
     *,
     transform: ArrayLike | Sequence[Sequence[float]] | None = None,
     quality: str = "full",
-    kilovolts: float | None = None,
+    exposure: Exposure = IDEAL,
     inserts: Sequence[Insert] = (),
-    photons: float | None = None,
-    electronic_noise: float = 0.0,
-    blur: float = 0.0,
-    seed: int = 0,
 ) -> list[Radiograph]:
     """Line integrals of a CT (HU or 1/mm) for each projection, as radiographs with float32 pixels.
 
@@ -51,10 +49,8 @@ def render_drr(
     - ``transform``: a 4x4 affine matrix (LPS mm) that moves the CT, and the inserts with it; it may turn, shift, scale and
       shear;
     - ``quality``: ``"full"``, or ``"preview"``, which is faster and less exact (see :func:`~XRayTo3DLib.project`);
-    - ``kilovolts``: tube voltage of a polychromatic beam, 40 to 150 kV (see :mod:`.beam`); ``None`` is a beam of
-      the one energy at which HU are measured, about 70 keV;
-    - ``inserts``: metal and contrast agent (:class:`XRayTo3DLib.Insert`), in the frame of the CT before ``transform``;
-    - ``photons``, ``electronic_noise``, ``blur``, ``seed``: the detector, as in :func:`.detector.expose`.
+    - ``exposure``: what tube and detector do (:class:`XRayTo3DLib.Exposure`); ideal by default;
+    - ``inserts``: metal and contrast agent (:class:`XRayTo3DLib.Insert`), in the frame of the CT before ``transform``.
 
     Beside the CT itself it needs at most one float32 copy of it. Raises :class:`InputError`, before the work begins, for
     values that cannot be, for a source inside the CT, and when the CT lies outside a beam.
@@ -64,8 +60,9 @@ def render_drr(
         raise InputError(f"There are {len(labels)} names for {len(projections)} projections: give one name a projection.")
     if quality not in QUALITIES:
         raise InputError(f"The quality {quality!r} is not known: use {' or '.join(QUALITIES)}.")
-    check_exposure(photons, electronic_noise, blur, seed)
-    beam = None if kilovolts is None else tube_beam(kilovolts)
+    if not isinstance(exposure, Exposure):
+        raise InputError(f"The exposure must be an Exposure, not {exposure!r}: give Exposure(kilovolts=80), for example.")
+    beam = exposure.beam
     grid = _moved(volume.grid, transform)
     for label, projection in zip(labels, projections, strict=True):
         check_overlap(grid, projection, label)
@@ -81,11 +78,9 @@ def render_drr(
     for index, (label, projection, pictures) in enumerate(zip(labels, projections, paths, strict=True)):
         progress(0.95 + 0.05 * index / len(paths), f"DRR {label}")
         values = sum(pictures.values()) if beam is None else beam.line_integrals(pictures)
-        said = notes[index] if beam is None or kilovolts is None else (describe(kilovolts, beam), *notes[index])
+        said = notes[index] if beam is None else (describe(exposure.kilovolts or 0.0, beam), *notes[index])
         ideal = Radiograph(np.asarray(values, dtype=np.float32), projection, label, notes=said)
-        # Views of the same name are told apart by their number, so that none repeats another's noise.
-        before = labels[:index].count(label)
-        found.append(expose(ideal, photons, electronic_noise, blur, [seed, before] if before else seed))
+        found.append(expose(ideal, exposure, repeat=labels[:index].count(label)))
     progress(1.0, "DRRs done")
     return found
 
@@ -226,27 +221,3 @@ def _insert_notes(
         for own, label, visible in zip(notes, labels, seen, strict=True):
             own.append(said + ("." if visible else f"; it lies outside the beam of {label}."))
     return [tuple(own) for own in notes]
-
-
-def fit_projection(
-    view: str,
-    grid: Grid,
-    pixel: float = 2.0,
-    source_to_detector: float | None = 1500.0,
-    source_to_isocentre: float | None = None,
-) -> Projection:
-    """The projection of a named view aimed at the grid's centre, with a detector just large enough for the whole grid.
-
-    ``pixel`` is the side of a detector pixel in mm; distances are in mm as in :func:`XRayTo3DLib.geometry.views.view_projection`.
-    """
-    aimed = view_projection(view, grid.centre, (2, 2), pixel, source_to_detector, source_to_isocentre)
-    corners = aimed.project(grid.corners)
-    if np.isnan(corners).any():
-        raise InputError("The source stands inside the volume: use a larger source-to-isocentre distance.")
-    columns, rows = (int(np.ceil(2 * np.abs(corners - 0.5).max(axis=0)[i])) + 2 for i in (0, 1))
-    if max(rows, columns) > LARGEST_SIDE:
-        raise InputError(
-            f"The detector of {view} would need {rows} x {columns} pixels: use larger pixels, or a larger "
-            "source-to-isocentre distance."
-        )
-    return view_projection(view, grid.centre, (rows, columns), pixel, source_to_detector, source_to_isocentre)

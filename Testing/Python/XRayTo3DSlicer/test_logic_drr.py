@@ -18,6 +18,7 @@ from XRayTo3DLib.images.labelmap import Labelmap
 from XRayTo3DLib.images.volume import Volume
 from XRayTo3DLib.progress import Cancelled
 from XRayTo3DLib.simulation.drr import render_drr
+from XRayTo3DLib.simulation.exposure import Exposure
 from XRayTo3DLib.simulation.inserts import Insert
 from XRayTo3DLib.simulation.phantom import thorax_phantom
 
@@ -121,7 +122,7 @@ def test_matrices_are_projections(logic, ct_node, ct):
 def test_every_word_reaches_the_library_and_the_notes(logic, ct_node, ct, given, wanted, said):
     node = logic.renderDRR(ct_node, "AP", **SMALL, **given)
     projection = view_projection("AP", ct.grid.centre, (40, 48), 12.0)
-    expected = render_drr(ct, [projection], ["AP"], **wanted)[0]
+    expected = render_drr(ct, [projection], ["AP"], exposure=Exposure(**wanted))[0]
     np.testing.assert_allclose(pixels(node), expected.line_integrals, atol=1e-5)
     assert np.abs(pixels(node) - pixels(logic.renderDRR(ct_node, "AP", **SMALL))).max() > 0.01
     (note,) = json.loads(attribute(node, "Notes"))

@@ -1,10 +1,13 @@
 """What the words for views mean, checked by where landmarks of the patient land on the picture."""
 
+from dataclasses import FrozenInstanceError, replace
+
 import numpy as np
 import pytest
 
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.geometry.views import carm_direction, parse_view, view_projection
+from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.geometry.views import ViewSpec, carm_direction, fit_projection, parse_view, view_projection
 
 LEFT, RIGHT = [50.0, 0, 0], [-50.0, 0, 0]
 FRONT, BACK = [0, -50.0, 0], [0, 50.0, 0]
@@ -110,7 +113,61 @@ def test_spacings_that_no_detector_has_are_refused(spacing):
         view_projection("AP", spacing=spacing)
 
 
-@pytest.mark.parametrize("isocentre", ["middle", None, (1.0, 2.0), ("a", "b", "c")])
-def test_an_isocentre_that_is_no_point_is_refused(isocentre):
-    with pytest.raises(InputError, match="isocentre must be three finite numbers"):
-        view_projection("AP", isocentre)
+def test_wrong_types_are_one_sentence():
+    for isocentre in ("middle", None, (1.0, 2.0), ("a", "b", "c"), ("1", "2", "3")):
+        with pytest.raises(InputError, match="isocentre must be three finite numbers"):
+            view_projection("AP", isocentre)
+    for distance in ("far", "1500", (1000.0,), True, {}, 0, -1, float("nan"), float("inf"), 1e9):
+        with pytest.raises(InputError, match="source-to-detector distance"):
+            view_projection("AP", source_to_detector=distance)
+        with pytest.raises(InputError, match="source-to-isocentre distance"):
+            view_projection("AP", source_to_isocentre=distance)
+    for distance in ("far", (1.0,), True, float("nan"), 1e9):
+        with pytest.raises(InputError, match="source-to-isocentre distance"):
+            view_projection("AP", source_to_detector=None, source_to_isocentre=distance)
+    for angles in (("30", 0), (None, 0), (float("nan"), 0), (0, float("inf")), ([1, 2], 0)):
+        with pytest.raises(InputError, match="C-arm angles"):
+            carm_direction(*angles)
+    for view in (None, 5, {}, (0, 1), (0, 0, 0), ("a", "b", "c")):
+        with pytest.raises(InputError):
+            view_projection(view)
+    for word in (None, 5, ("AP",)):
+        with pytest.raises(InputError, match="AP, PA, LAT"):
+            parse_view(word)
+
+
+def test_a_view_is_one_value_and_its_numbers_do_not_go_through_words():
+    spec = ViewSpec.parse("LAT+10", size=(30, 40), spacing=1.5, isocentre=(1, 2, 3))
+    assert spec == ViewSpec.parse("LAT+10", size=(30, 40), spacing=(1.5, 1.5), isocentre=np.array([1.0, 2, 3]))
+    assert len({spec, replace(spec), replace(spec, spacing=2.0)}) == 2
+    assert spec.name == "LAT+10" and spec.projection() == view_projection("LAT+10", (1, 2, 3), (30, 40), 1.5)
+    with pytest.raises(FrozenInstanceError):
+        spec.size = (3, 3)
+    for primary, secondary in ((0.0, 0.0), (1e-7, -3e-9), (33.123456789012, -12.000000001), (-179.5, 64.25)):
+        view = ViewSpec.from_angles(primary, secondary)
+        assert view.angles == pytest.approx((primary, secondary), abs=1e-12) and view.mirrored
+    assert ViewSpec.parse("LAO30CRAN15").angles == pytest.approx((30, 15))
+    # Words hold small numbers too, as a format like {:g} writes them.
+    assert ViewSpec.parse(f"LAO{1e-5:g}").angles[0] == pytest.approx(1e-5) and ViewSpec.parse("RAO2E+1").angles[0] == -20
+    assert parse_view(f"AP{-2e-5:+g}")[0][0] == pytest.approx(np.sin(np.radians(-2e-5)), rel=1e-9)
+
+
+def test_a_view_is_aimed_and_sized_by_what_is_x_rayed():
+    grid = Grid.centred((10, 20, 30), (30, 20, 40), 10.0)
+    for isocentre in (None, (0, 0, 0), (40, -30, 60)):
+        for distance in (None, 1500.0):
+            view = ViewSpec.parse("LAO20", isocentre=isocentre, spacing=3.0, source_to_detector=distance)
+            projection = view.projection(grid)
+            corners = projection.project(grid.corners)
+            assert (corners > -0.5).all() and (corners < np.array(projection.size[::-1]) - 0.5).all()
+            # The ray through the detector's middle passes through the isocentre.
+            middle = (np.array(projection.size[::-1]) - 1) / 2
+            aim = grid.centre if isocentre is None else np.array(isocentre)
+            np.testing.assert_allclose(projection.project(aim[None]), [middle], atol=1e-6)
+    assert fit_projection("AP", grid, 3.0) == ViewSpec.parse("AP", spacing=3.0).projection(grid)
+    inside = ViewSpec.parse("AP", source_to_detector=150.0, source_to_isocentre=20.0)
+    with pytest.raises(InputError, match="source of AP stands inside"):
+        inside.projection(grid)
+    assert replace(inside, size=(4, 4)).projection(grid).size == (4, 4)
+    with pytest.raises(InputError, match="no detector size"):
+        inside.projection()

@@ -25,9 +25,11 @@ def test_a_ct_cropped_inside_the_body_is_a_ct(body, rng):
     members = {
         "soft tissue": rng.normal(60, 25, SHAPE),
         "between 10 and 300": rng.integers(10, 301, SHAPE),
-        "from 1 on": np.clip(rng.normal(120, 40, SHAPE), 1, 400),
+        "from 1 on": np.clip(rng.normal(110, 30, SHAPE), 1, 400),
         "fat to bone": body,
         "a liver at 100 HU under a window": np.clip(rng.normal(100, 15, SHAPE), 40, 160),
+        "a phantom without noise": np.where(rng.random(SHAPE) < 0.8, 40, 300),
+        "a phantom with fat": rng.choice([-100, 40, 60, 800], SHAPE, p=[0.4, 0.3, 0.25, 0.05]),
         "up to 255": np.clip(body, -120, 255),
         "a vertebra": np.clip(rng.normal(350, 150, SHAPE), -40, 1400),
     }
@@ -48,6 +50,7 @@ def test_pictures_and_stored_values_are_no_ct(body, rng):
         ("8-bit", "bytes in wider numbers"): rng.integers(0, 256, SHAPE).astype(np.int16),
         ("8-bit", "bytes as floats, dark"): rng.integers(0, 180, SHAPE).astype(np.float32),
         ("8-bit", "bright"): rng.integers(3, 256, SHAPE).astype(np.int16),
+        ("8-bit", "a bright background"): np.where(scene < -500, 232, np.abs(scene) % 230 + 5).astype(np.float32),
         ("rescale", "stored values"): np.clip(scene + 1024, 0, 4095).astype(np.int16),
         ("rescale", "stored values, the air not cut off"): (np.abs(scene + 1000) + 30).astype(np.int16),
         ("rescale", "stored values inside the body"): (body + 1024).astype(np.int16),

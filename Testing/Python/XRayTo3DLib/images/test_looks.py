@@ -59,7 +59,7 @@ def test_clinical_window_is_set_by_the_patient_and_not_by_the_air(patient):
 
 
 def test_clinical_look_of_a_chest_is_neither_white_nor_black(phantom, phantom_volume):
-    from XRayTo3DLib.simulation.drr import fit_projection
+    from XRayTo3DLib.geometry.views import fit_projection
 
     for view in ("AP", "LAT"):
         projection = fit_projection(view, phantom_volume.grid, 6.0)

@@ -14,14 +14,14 @@ from XRayTo3DLib.evaluation import metrics
 from XRayTo3DLib.evaluation.protocol import protocol_grid
 from XRayTo3DLib.fusion.reprojection import reprojection_error
 from XRayTo3DLib.geometry.grid import Grid
-from XRayTo3DLib.geometry.views import view_projection
+from XRayTo3DLib.geometry.views import fit_projection, view_projection
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.images.resampling import resample
 from XRayTo3DLib.images.volume import MU_WATER, Volume, to_hu
 from XRayTo3DLib.reconstruction.grids import common_centre, covering_spacing, default_grid
 from XRayTo3DLib.reconstruction.pipeline import reconstruct
 from XRayTo3DLib.reconstruction.refine import refine
-from XRayTo3DLib.simulation.drr import fit_projection, render_drr
+from XRayTo3DLib.simulation.drr import render_drr
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,12 @@ import pytest
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.grid import Grid
-from XRayTo3DLib.geometry.views import view_projection
+from XRayTo3DLib.geometry.views import fit_projection, view_projection
 from XRayTo3DLib.images.volume import MU_WATER, Volume
-from XRayTo3DLib.simulation import drr
+from XRayTo3DLib.simulation import exposure
 from XRayTo3DLib.simulation.beam import Beam, bone_part, describe, tube_beam
-from XRayTo3DLib.simulation.drr import fit_projection, render_drr
+from XRayTo3DLib.simulation.drr import render_drr
+from XRayTo3DLib.simulation.exposure import Exposure
 from XRayTo3DLib.simulation.materials import ALUMINIUM, CALIBRATION_KEV, CORTICAL_BONE, IODINE, METALS, WATER
 
 ONE_ENERGY = Beam(np.array([CALIBRATION_KEV]), np.ones(1))
@@ -57,8 +58,10 @@ def test_slabs_agree_with_a_fine_sum(kilovolts):
 def test_one_energy_is_the_ordinary_drr(phantom_volume, monkeypatch):
     view = [fit_projection("AP+10", phantom_volume.grid, 16.0)]
     plain = render_drr(phantom_volume, view)[0].line_integrals
-    monkeypatch.setattr(drr, "tube_beam", lambda kilovolts: ONE_ENERGY)
-    np.testing.assert_allclose(render_drr(phantom_volume, view, kilovolts=70)[0].line_integrals, plain, rtol=1e-5, atol=1e-6)
+    monkeypatch.setattr(exposure, "tube_beam", lambda kilovolts: ONE_ENERGY)
+    np.testing.assert_allclose(
+        render_drr(phantom_volume, view, exposure=Exposure(70))[0].line_integrals, plain, rtol=1e-5, atol=1e-6
+    )
 
 
 def test_thin_objects_attenuate_by_the_mean_over_the_spectrum():
@@ -94,7 +97,7 @@ def test_energies_are_those_of_the_beam():
 
 def test_the_radiograph_states_its_beam(phantom_volume):
     view = [fit_projection("AP", phantom_volume.grid, 16.0)]
-    (note,) = render_drr(phantom_volume, view, kilovolts=85)[0].notes
+    (note,) = render_drr(phantom_volume, view, exposure=Exposure(85))[0].notes
     beam = tube_beam(85)
     assert note == describe(85, beam)
     for figure in ("85 kV", "2.5 mm", f"{beam.effective_energy():.1f} keV", f"{beam.effective_energy(200):.1f} keV"):
@@ -111,7 +114,7 @@ def test_nothing_overflows_behind_metal():
 @pytest.mark.parametrize("kilovolts", [39.9, 150.1, 0, -80, float("nan"), float("inf")])
 def test_tubes_that_cannot_be(kilovolts, phantom_volume):
     with pytest.raises(InputError, match="40 to 150"):
-        render_drr(phantom_volume, [fit_projection("AP", phantom_volume.grid, 16.0)], kilovolts=kilovolts)
+        render_drr(phantom_volume, [fit_projection("AP", phantom_volume.grid, 16.0)], exposure=Exposure(kilovolts))
 
 
 def test_bone_begins_at_soft_tissue_and_is_all_from_cortical_bone_on():
@@ -135,7 +138,7 @@ def test_a_block_of_bone_and_water_agrees_with_the_sum():
     hu[2:-2, 8:12, 2:-2] = 2000
     grid = Grid.centred((0, 0, 0), 20, 5.0)
     view = view_projection("AP", (0, 0, 0), (1, 1), 1.0, None)
-    measured = render_drr(Volume(hu, grid), [view], kilovolts=70)[0].line_integrals[0, 0]
+    measured = render_drr(Volume(hu, grid), [view], exposure=Exposure(70))[0].line_integrals[0, 0]
     paths = {WATER: np.array([6 * 5 * MU_WATER]), CORTICAL_BONE: np.array([4 * 5 * 3 * MU_WATER])}
     assert measured == pytest.approx(fine_sum(70, paths)[0], rel=2e-3)
 
@@ -146,6 +149,6 @@ def test_the_volume_is_left_as_it_was(phantom_volume):
     mu = to_attenuation(phantom_volume)
     before = mu.array.copy()
     view = [fit_projection("AP", phantom_volume.grid, 16.0)]
-    first, second = (render_drr(v, view, kilovolts=80)[0].line_integrals for v in (mu, phantom_volume))
+    first, second = (render_drr(v, view, exposure=Exposure(80))[0].line_integrals for v in (mu, phantom_volume))
     np.testing.assert_array_equal(mu.array, before)
     np.testing.assert_allclose(first, second, rtol=1e-5, atol=1e-6)

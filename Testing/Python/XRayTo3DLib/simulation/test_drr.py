@@ -11,12 +11,13 @@ import SimpleITK as sitk
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.grid import Grid
 from XRayTo3DLib.geometry.projection import Projection
-from XRayTo3DLib.geometry.views import view_projection
+from XRayTo3DLib.geometry.views import fit_projection, view_projection
 from XRayTo3DLib.images.itk_images import to_sitk
 from XRayTo3DLib.images.volume import Volume, to_attenuation
 from XRayTo3DLib.progress import Cancelled
 from XRayTo3DLib.simulation import drr
-from XRayTo3DLib.simulation.drr import check_overlap, fit_projection, render_drr
+from XRayTo3DLib.simulation.drr import check_overlap, render_drr
+from XRayTo3DLib.simulation.exposure import Exposure
 from XRayTo3DLib.simulation.phantom import Ellipsoid, Phantom
 
 
@@ -39,9 +40,9 @@ def test_hu_and_attenuation_give_the_same(phantom_volume):
 
 def test_several_views_in_one_call_are_those_of_single_calls(phantom_volume):
     views = [fit_projection(word, phantom_volume.grid, 16.0) for word in ("AP", "LAT")]
-    together = render_drr(phantom_volume, views, kilovolts=80)
+    together = render_drr(phantom_volume, views, exposure=Exposure(80))
     for radiograph, projection, name in zip(together, views, ("view 1", "view 2"), strict=True):
-        alone = render_drr(phantom_volume, [projection], kilovolts=80)[0]
+        alone = render_drr(phantom_volume, [projection], exposure=Exposure(80))[0]
         np.testing.assert_allclose(radiograph.line_integrals, alone.line_integrals, rtol=1e-6, atol=1e-6)
         assert radiograph.projection is projection and radiograph.name == name
     assert render_drr(phantom_volume, []) == []
@@ -213,7 +214,7 @@ def test_absurd_geometry_costs_nothing(phantom_volume):
         with pytest.raises(InputError, match="100000 x 100000 pixels"):
             view_projection("AP", (0, 0, 0), (100_000, 100_000), 0.01, 1500.0)
         with pytest.raises(InputError, match="inside"):
-            render_drr(phantom_volume, [inside], ["AP"], kilovolts=80)
+            render_drr(phantom_volume, [inside], ["AP"], exposure=Exposure(80))
         with pytest.raises(InputError, match="would need"):
             fit_projection("AP", phantom_volume.grid, 0.001)
         peak = tracemalloc.get_traced_memory()[1]
@@ -224,7 +225,7 @@ def test_absurd_geometry_costs_nothing(phantom_volume):
 
 @pytest.mark.parametrize(
     ("settings", "match"),
-    [({"quality": "best"}, "quality"), ({"names": ["a", "b"]}, "names"), ({"kilovolts": 1000}, "kV")],
+    [({"quality": "best"}, "quality"), ({"names": ["a", "b"]}, "names"), ({"exposure": 80}, "must be an Exposure")],
 )
 def test_settings_that_are_none(settings, match, phantom_volume):
     with pytest.raises(InputError, match=match):
@@ -250,14 +251,14 @@ def test_quality_reaches_the_projector(phantom_volume, monkeypatch):
         return full(*args, quality=quality, **kwargs)
 
     monkeypatch.setattr(drr, "project", remember)
-    render_drr(phantom_volume, [fit_projection("AP", phantom_volume.grid, 16.0)], quality="preview", kilovolts=80)
+    render_drr(phantom_volume, [fit_projection("AP", phantom_volume.grid, 16.0)], quality="preview", exposure=Exposure(80))
     assert asked == ["preview", "preview"]
 
 
 def test_progress_rises_and_can_cancel(phantom_volume):
     views = [fit_projection(word, phantom_volume.grid, 16.0) for word in ("AP", "LAT")]
     told = []
-    render_drr(phantom_volume, views, ["AP", "LAT"], lambda fraction, text: told.append((fraction, text)), kilovolts=80)
+    render_drr(phantom_volume, views, ["AP", "LAT"], lambda fraction, text: told.append((fraction, text)), exposure=Exposure(80))
     fractions = [fraction for fraction, _ in told]
     assert fractions == sorted(fractions) and fractions[0] == 0 and fractions[-1] == 1
     assert any("LAT" in text for _, text in told)
@@ -267,17 +268,17 @@ def test_progress_rises_and_can_cancel(phantom_volume):
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        render_drr(phantom_volume, views, progress=cancel, kilovolts=80)
+        render_drr(phantom_volume, views, progress=cancel, exposure=Exposure(80))
 
 
 def test_a_polychromatic_drr_holds_one_copy_of_the_ct():
     grid = Grid.centred((0, 0, 0), (96, 96, 200), 2.0)
     volume = Volume(np.random.default_rng(0).integers(-1000, 1500, grid.shape).astype(np.int16), grid)
     view = [view_projection("AP", (0, 0, 0), (16, 16), 20.0)]
-    render_drr(volume, view, kilovolts=80)  # what is imported and compiled once does not count
+    render_drr(volume, view, exposure=Exposure(80))  # what is imported and compiled once does not count
     tracemalloc.start()
     try:
-        render_drr(volume, view, kilovolts=80, photons=1e4, blur=1.0)
+        render_drr(volume, view, exposure=Exposure(80, 1e4, blur=1.0))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -14,11 +14,12 @@ from XRayTo3DLib.anatomy.surfaces import extract_surface
 from XRayTo3DLib.anatomy.voxelisation import surface_coverage
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.grid import Grid
-from XRayTo3DLib.geometry.views import view_projection
+from XRayTo3DLib.geometry.views import fit_projection, view_projection
 from XRayTo3DLib.images.labelmap import Labelmap
 from XRayTo3DLib.images.volume import MU_WATER, Volume
 from XRayTo3DLib.simulation.beam import tube_beam
-from XRayTo3DLib.simulation.drr import fit_projection, render_drr
+from XRayTo3DLib.simulation.drr import render_drr
+from XRayTo3DLib.simulation.exposure import Exposure
 from XRayTo3DLib.simulation.inserts import Insert, parse_material, solids
 from XRayTo3DLib.simulation.materials import IODINE, METALS, WATER
 from XRayTo3DLib.simulation.phantom import Ellipsoid, Phantom
@@ -132,8 +133,8 @@ def test_what_is_like_its_surroundings_changes_nothing(kilovolts, turn):
     block = tissue(hu, direction=turn)
     projection = view(spacing=3.0)
     for shape in (sphere(30), Volume(block.array > 0, block.grid)):
-        change = added(block, [Insert(shape, MU_WATER * (1 + hu / 1000))], projection, kilovolts=kilovolts)
-        assert np.abs(change).max() < 2e-3 * rendered(block, (), projection, kilovolts=kilovolts).max()
+        change = added(block, [Insert(shape, MU_WATER * (1 + hu / 1000))], projection, exposure=Exposure(kilovolts))
+        assert np.abs(change).max() < 2e-3 * rendered(block, (), projection, exposure=Exposure(kilovolts)).max()
 
 
 @pytest.mark.parametrize("kilovolts", [None, 80])
@@ -144,10 +145,10 @@ def test_a_mask_on_the_grid_of_the_ct_is_the_ct_with_other_voxels(kilovolts, tur
     mask[10:20, 12:30, 5:25] = rng.random((10, 18, 20)) > 0.3
     changed = volume.array.copy()
     changed[mask] = 2500.0
-    expected = rendered(Volume(changed, volume.grid), (), kilovolts=kilovolts)
+    expected = rendered(Volume(changed, volume.grid), (), exposure=Exposure(kilovolts))
     mu = MU_WATER * 3.5
     for shape in (Volume(mask, volume.grid), Volume(mask.astype(np.int16), volume.grid)):
-        found = rendered(volume, [Insert(shape, mu)], kilovolts=kilovolts)
+        found = rendered(volume, [Insert(shape, mu)], exposure=Exposure(kilovolts))
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
@@ -168,7 +169,7 @@ def test_in_a_polychromatic_beam_each_material_hardens_as_it_does():
     block = tissue(0.0)
     thick = 36 * 4.0
     for material, part in (("steel", METALS["steel"]), ("iodine 50", IODINE)):
-        found = rendered(block, [Insert(slab(-2, 3), material)], projection, kilovolts=80)[0, 0]
+        found = rendered(block, [Insert(slab(-2, 3), material)], projection, exposure=Exposure(80))[0, 0]
         own = 5 * part.attenuation * (1 if material == "steel" else 0.050)
         left = thick - (5 if material == "steel" else 0)
         exact = beam.line_integrals({WATER: np.array([left * MU_WATER]), part: np.array([own])})[0]
@@ -180,7 +181,7 @@ def test_where_inserts_overlap_the_later_metal_counts(kilovolts):
     projection = view("AP", (1, 1), 1.0, None)
     block = tissue(0.0)
     small, large, vessel = slab(-5, 5), slab(-10, 10), slab(-15, 15)
-    settings = {"projection": projection, "kilovolts": kilovolts}
+    settings = {"projection": projection, "exposure": Exposure(kilovolts)}
     inside = rendered(block, [Insert(large, "titanium"), Insert(small, "steel")], **settings)
     sleeve = [Insert(slab(-10, -5), "titanium"), Insert(slab(5, 10), "titanium")]
     np.testing.assert_allclose(inside, rendered(block, [*sleeve, Insert(small, "steel")], **settings), rtol=1e-3)
@@ -249,7 +250,7 @@ def test_small_inserts_stay_small(real_ct):
 def test_a_screw_in_the_real_ct(real_ct):
     projection = view_projection("AP", real_ct.grid.centre, (64, 64), 6.0)
     rod = sphere(12, real_ct.grid.centre)
-    change = added(real_ct, [Insert(rod, "steel")], projection, kilovolts=80)
+    change = added(real_ct, [Insert(rod, "steel")], projection, exposure=Exposure(80))
     assert change.max() > 3
     far = np.hypot(*np.meshgrid(np.arange(64) - 31.5, np.arange(64) - 31.5)) * 6 > 40
     assert (change[far] == 0).all()
