@@ -103,6 +103,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/simulation/beam.py
   XRayTo3DLib/simulation/detector.py
   XRayTo3DLib/simulation/drr.py
+  XRayTo3DLib/simulation/exposure.py
   XRayTo3DLib/simulation/inserts.py
   XRayTo3DLib/simulation/materials.py
   XRayTo3DLib/simulation/phantom.py
