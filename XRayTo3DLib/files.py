@@ -1,14 +1,61 @@
-"""Writing files whole or not at all."""
+"""Reading only what is a file, and writing files whole or not at all."""
 
 from __future__ import annotations
 
+import json
 import os
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from XRayTo3DLib.errors import InputError
+
+#: A text of numbers or settings is never larger, in bytes.
+LARGEST_TEXT = 16 << 20
+
+
+def readable_file(path: str | Path, what: str = "file") -> Path:
+    """``path`` as a regular file; :class:`InputError` for one that is missing, or a folder, pipe or device.
+
+    A pipe would be waited for, and a device such as /dev/zero never ends. ``what`` names the thing in the sentence.
+    """
+    source = Path(path)
+    try:
+        mode = source.stat().st_mode
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+        missing = isinstance(error, FileNotFoundError)
+        reason = "does not exist" if missing else f"cannot be read ({getattr(error, 'strerror', None) or error})"
+        raise InputError(f"The {what} {source} {reason}: check the path.") from None
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+        raise InputError(f"The {what} {source} is {kind}: name a file.")
+    return source
+
+
+def read_text_file(path: str | Path, what: str = "file", largest: int = LARGEST_TEXT) -> bytes:
+    """The bytes of a regular file of at most ``largest`` bytes; :class:`InputError` otherwise."""
+    source = readable_file(path, what)
+    try:
+        with source.open("rb") as stream:
+            content = stream.read(largest + 1)
+    except OSError as error:
+        raise InputError(f"The {what} {source} cannot be read ({error.strerror}): check the path.") from None
+    if len(content) > largest:
+        raise InputError(f"The {what} {source} has more than {largest >> 20} MB: it is not what it should be; check the path.")
+    return content
+
+
+def parse_json(text: str | bytes, what: str) -> Any:
+    """What a text of JSON holds; :class:`InputError` when it is not JSON, or nested too deeply. ``what`` begins the sentence."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise InputError(f"{what} is nested too deeply to be read: write it again.") from None
+    except ValueError:  # also for bytes that are no text, and whole numbers of too many digits
+        raise InputError(f"{what} is not valid JSON: write it again.") from None
 
 
 @contextmanager

@@ -16,14 +16,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("XRayTo3DLib", "XRayTo3DSlicer")
 #: What Slicer brings along, and what only the application has.
-BUNDLED = {"numpy", "scipy", "SimpleITK", "vtk", "vtkmodules", "pydicom", "requests", "packaging"}
+BUNDLED = {"numpy", "scipy", "SimpleITK", "vtk", "vtkmodules", "pydicom", "PIL", "requests", "packaging"}
 APPLICATION = {"slicer", "qt", "ctk"}
 #: Names that only the application gives: imported when they are needed, never at import.
 OPTIONAL = {"PyTorchUtils", "SampleData"}
 
 #: The rooms of the library from the ground up; a file imports from its own room and from those before it.
 ROOMS = (
-    "errors", "progress", "files",
+    "errors",
+    "memory", "progress", "files",
     "geometry", "images", "projection", "models", "anatomy", "fusion", "io", "simulation", "reconstruction", "shapes",
     "parametrized", "evaluation", "report", "cohort", "training", "cli",
 )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from XRayTo3DLib.cli.options import FORMATS, at_least_zero, count, detector_size, finite, positive, read_matrix, whole
+from XRayTo3DLib.cli.options import FORMATS, at_least_zero, count, detector_size, finite, positive, whole
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.views import DEFAULT_SOURCE_TO_DETECTOR, VIEW_WORDS, ViewSpec
 from XRayTo3DLib.progress import part
@@ -227,7 +227,9 @@ def run(args: argparse.Namespace) -> None:
     shapes = [split_insert(text) for text in args.inserts]
     files = [args.ct, *args.matrix, *(file for file, _, _ in shapes), *filter(None, (args.transform, args.labels))]
     keep_inputs(where.folder, file_names(views, [], where, args.look), files)
-    matrices = {path: read_matrix(path) for path in args.matrix}
+    from XRayTo3DLib.io.matrices import read_projection_matrix
+
+    matrices = {path: read_projection_matrix(path) for path in args.matrix}
     inserts = [read_insert(*shape) for shape in shapes]
     transform = None if args.transform is None else read_transform(args.transform)
     labels = None if args.labels is None else read_labelmap(args.labels)

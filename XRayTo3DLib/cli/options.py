@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.projection import LARGEST_SIDE
@@ -96,28 +92,3 @@ def per_view(values: Sequence[str] | None, names: Sequence[str], option: str, co
         else:
             general = dict.fromkeys(names, converted)
     return general | own
-
-
-def read_matrix(path: str | Path) -> np.ndarray:
-    """A 3x4 matrix from a text file (three lines of four numbers) or JSON (a list of three lists of four)."""
-    source = Path(path)
-    try:
-        text = source.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        raise InputError(f"The matrix file {source} cannot be read as text: check the path.") from None
-    try:
-        if text.lstrip().startswith(("[", "{")):
-            found = json.loads(text)
-            numbers = np.array(found["matrix"] if isinstance(found, dict) else found, dtype=np.float64)
-        else:
-            lines = [line.split("#")[0].replace(",", " ").replace(";", " ").split() for line in text.splitlines()]
-            numbers = np.array([line for line in lines if line], dtype=np.float64)
-    except (ValueError, KeyError, TypeError):
-        numbers = np.zeros(0)
-    if numbers.shape == (1, 12):
-        numbers = numbers.reshape(3, 4)
-    if numbers.shape != (3, 4):
-        raise InputError(
-            f"{source} does not hold a 3x4 matrix: write three lines of four numbers (LPS mm to column, row), or the same as JSON."
-        )
-    return numbers

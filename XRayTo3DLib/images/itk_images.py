@@ -20,3 +20,16 @@ def to_sitk(array: np.ndarray, grid: Grid) -> sitk.Image:
     image.SetSpacing(grid.spacing)
     image.SetDirection(grid.direction.ravel().tolist())
     return image
+
+
+def metadata(image: sitk.Image) -> dict[str, str]:
+    """The texts in an image's header by their names, without blanks around them; names and texts that are no UTF-8 are left out."""
+    found = {}
+    for key in image.GetMetaDataKeys():
+        try:
+            value = image.GetMetaData(key).strip()
+            value.encode()
+        except (TypeError, UnicodeError):
+            continue
+        found[key] = value
+    return found

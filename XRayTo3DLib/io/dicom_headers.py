@@ -15,6 +15,10 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
 from XRayTo3DLib.errors import InputError
+from XRayTo3DLib.memory import check_memory
+
+#: The length of an element that ends by a delimiter.
+_UNDEFINED = 0xFFFFFFFF
 
 
 def read_header(path: str | Path) -> Dataset | None:
@@ -24,9 +28,7 @@ def read_header(path: str | Path) -> Dataset | None:
     """
     mode, settings.reading_validation_mode = settings.reading_validation_mode, IGNORE
     try:
-        dataset = pydicom.dcmread(path, stop_before_pixels=True)
-        dataset.decode()  # texts, in their character set, now and not when they are used
-        return dataset
+        return pydicom.dcmread(path, stop_before_pixels=True)
     except InvalidDicomError:
         return None
     except FileNotFoundError:
@@ -35,6 +37,30 @@ def read_header(path: str | Path) -> Dataset | None:
         raise InputError(f"The DICOM header of {path} is damaged ({type(error).__name__}): export the image again.") from None
     finally:
         settings.reading_validation_mode = mode
+
+
+def check_dicom(path: str | Path) -> None:
+    """Raise :class:`InputError` for a DICOM file that is cut off, or declares more than it holds or the machine can hold.
+
+    GDCM allocates whatever length an element declares. Files that are not DICOM pass.
+    """
+    with Path(path).open("rb") as stream:
+        if stream.read(132)[128:] != b"DICM":
+            return
+    header = read_header(path)
+    if header is None:
+        return
+    for element in header.values():
+        told, held = getattr(element, "length", 0), getattr(element, "value", None)
+        if isinstance(held, bytes) and told != _UNDEFINED and len(held) < told:
+            raise InputError(f"The DICOM file {path} is cut off or damaged (element {element.tag}): copy or export it again.")
+    shape = [number(header, name) or 1 for name in ("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel")]
+    size = math.prod(shape) * (number(header, "BitsAllocated") or 16) / 8
+    syntax = getattr(getattr(header, "file_meta", None), "TransferSyntaxUID", None)
+    plain = syntax is not None and not syntax.is_compressed
+    if plain and size > Path(path).stat().st_size:
+        raise InputError(f"The DICOM file {path} holds fewer pixels than its header says: copy or export it again.")
+    check_memory(4.0 * size, f"The DICOM image {path}", "export a smaller one")
 
 
 def numbers(header: Dataset, keyword: str) -> list[float]:

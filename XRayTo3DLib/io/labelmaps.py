@@ -14,7 +14,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.images.itk_images import grid_of
+from XRayTo3DLib.images.itk_images import grid_of, metadata
 from XRayTo3DLib.images.labelmap import Labelmap
 from XRayTo3DLib.io.volumes import read_image
 
@@ -32,7 +32,7 @@ def read_labelmap(path: str | Path) -> Labelmap:
     if image.GetDimension() != 3:
         raise InputError(f"{path} has {image.GetDimension()} dimensions: a label map has 3; export one volume.")
     array = sitk.GetArrayFromImage(image)
-    segments = _segments(image)
+    segments = _segments(image, path)
     if image.GetNumberOfComponentsPerPixel() > 1:
         if not segments:
             raise InputError(f"{path} is a colour or vector image: a label map has one whole number a voxel; convert it first.")
@@ -53,14 +53,20 @@ def read_labelmap(path: str | Path) -> Labelmap:
     return Labelmap(labels, grid_of(image), names)
 
 
-def _segments(image: sitk.Image) -> list[tuple[int, str, int]]:
+def _segments(image: sitk.Image, path: str | Path) -> list[tuple[int, str, int]]:
     """Label, name and layer of the segments that Slicer wrote into the header, in their order."""
-    tags = {key: image.GetMetaData(key).strip() for key in image.GetMetaDataKeys()}
-    numbers = sorted(int(found[1]) for key in tags if (found := re.fullmatch(r"Segment(\d+)_LabelValue", key)))
-    return [
-        (int(tags[f"Segment{n}_LabelValue"]), tags.get(f"Segment{n}_Name") or f"segment {n}", int(tags.get(f"Segment{n}_Layer", 0)))
-        for n in numbers
-    ]
+    tags = metadata(image)
+    numbers = sorted(int(found[1]) for key in tags if (found := re.fullmatch(r"Segment(\d{1,6})_LabelValue", key)))
+    layers = image.GetNumberOfComponentsPerPixel()
+    segments = []
+    for n in numbers:
+        label, layer = tags[f"Segment{n}_LabelValue"], tags.get(f"Segment{n}_Layer", "0")
+        if not re.fullmatch(r"\d{1,9}", label) or not re.fullmatch(r"\d{1,6}", layer) or int(layer) >= layers:
+            raise InputError(
+                f"The segment {n} of {path} has the label {label[:20]!r} in layer {layer[:20]!r}: save it again in Slicer."
+            )
+        segments.append((int(label), tags.get(f"Segment{n}_Name") or f"segment {n}", int(layer)))
+    return segments
 
 
 def _flattened(layers: np.ndarray, segments: Sequence[tuple[int, str, int]]) -> np.ndarray:

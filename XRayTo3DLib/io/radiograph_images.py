@@ -15,6 +15,7 @@ import SimpleITK as sitk
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.projection import Projection
+from XRayTo3DLib.images.itk_images import metadata
 
 if TYPE_CHECKING:
     from XRayTo3DLib.images.radiograph import Radiograph
@@ -70,7 +71,7 @@ def stored_in_image(image: sitk.Image, geometry: bool, name: str) -> Stored | No
     ``geometry`` asks for the projection too. ``name`` begins the sentences of errors: :class:`InputError` for a geometry
     that is damaged or has lost its plane.
     """
-    tags = {key: image.GetMetaData(key).strip() for key in image.GetMetaDataKeys()}
+    tags = metadata(image)
     words = tags.get(_NIFTI_GEOMETRY, "").split()
     if words and words[0] in (_SOURCE, _RAY):
         key, numbers, title, notes = words[0], words[1:4], tags.get(_NIFTI_NAME, ""), "[]"

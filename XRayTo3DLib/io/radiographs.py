@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from pydicom.dataset import Dataset
 
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.files import writing
+from XRayTo3DLib.files import readable_file, writing
 from XRayTo3DLib.geometry import views
 from XRayTo3DLib.geometry.projection import Projection
 from XRayTo3DLib.geometry.vectors import ArrayLike, vector
@@ -67,8 +67,7 @@ def read_radiograph(
     """
     if kind not in KINDS:
         raise InputError(f"The kind of values {kind!r} is not known: use one of {', '.join(KINDS)}.")
-    if Path(path).is_dir():
-        raise InputError(f"{path} is a folder: name the file of one X-ray.")
+    readable_file(path, "X-ray")
     image = read_image(path)
     header = read_header(path)
     pixels = _pixels(image, header, str(path))

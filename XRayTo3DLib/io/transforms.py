@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
 from XRayTo3DLib.errors import InputError
+from XRayTo3DLib.files import read_text_file
+from XRayTo3DLib.io.matrices import numbers_in
 
 #: How a text file of ITK begins.
 _ITK_TEXT = b"#Insight Transform File"
@@ -29,10 +30,7 @@ def read_transform(path: str | Path) -> np.ndarray:
     Raises :class:`InputError` for a transform that is not linear, not 3D or not invertible, and for any other file.
     """
     source = Path(path)
-    try:
-        content = source.read_bytes()
-    except OSError:
-        raise InputError(f"The transform file {source} cannot be read: check the path.") from None
+    content = read_text_file(source, "transform file")
     if source.suffix.lower() in _ITK_ENDINGS or content.startswith(_ITK_TEXT):
         matrix = _itk_matrix(source)
     else:
@@ -67,17 +65,7 @@ def _itk_matrix(source: Path) -> np.ndarray:
 
 
 def _text_matrix(content: bytes, source: Path) -> np.ndarray:
-    numbers: np.ndarray = np.zeros(0)
-    try:
-        text = content.decode("utf-8")
-        if text.lstrip().startswith(("[", "{")):
-            found = json.loads(text)
-            numbers = np.array(found["matrix"] if isinstance(found, dict) else found, dtype=np.float64)
-        else:
-            lines = [line.split("#")[0].replace(",", " ").replace(";", " ").split() for line in text.splitlines()]
-            numbers = np.array([line for line in lines if line], dtype=np.float64)
-    except (ValueError, KeyError, TypeError):  # not text, not JSON, not numbers, or lines of different lengths
-        pass
+    numbers = numbers_in(content)
     if numbers.shape in ((1, 16), (16,)):
         numbers = numbers.reshape(4, 4)
     if numbers.shape != (4, 4):

@@ -7,7 +7,7 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.files import writing
+from XRayTo3DLib.files import readable_file, writing
 from XRayTo3DLib.images.itk_images import grid_of, to_sitk
 from XRayTo3DLib.images.volume import Volume, check_ct
 from XRayTo3DLib.io.dicom_series import quiet, series_files
@@ -20,19 +20,32 @@ def read_image(path: str | Path) -> sitk.Image:
     What ITK would fill with zeros or squeeze together in silence is refused too: see ``image_files`` and ``dicom_series``.
     """
     source = Path(path)
-    if not source.exists():
-        raise InputError(f"{source} does not exist: check the path.")
     try:
         if source.is_dir():
             files = series_files(source)
             with quiet():
-                return sitk.ReadImage(files)
+                return _real(sitk.ReadImage(files), source)
+        readable_file(source, "image")
+        try:
+            str(source).encode()
+        except UnicodeEncodeError:
+            raise InputError(f"The file name {str(source)!r} is not UTF-8, which ITK needs: rename the file.") from None
         check_file(source)
-        return sitk.ReadImage(str(source))
+        return _real(sitk.ReadImage(str(source)), source)
+    except MemoryError:
+        raise InputError(f"{source} does not fit into memory: cut out or resample what you need of it.") from None
     except RuntimeError:
         raise InputError(
             f"{source} is not an image that SimpleITK can read (NRRD, NIfTI, MetaImage, DICOM, PNG, ...): check the file."
         ) from None
+    except OSError as error:
+        raise InputError(f"{source} cannot be read ({error.strerror or error}): check the path.") from None
+
+
+def _real(image: sitk.Image, source: Path) -> sitk.Image:
+    if "complex" in image.GetPixelIDTypeAsString():
+        raise InputError(f"{source} is an image of complex numbers: save the real part, or the magnitude.")
+    return image
 
 
 def read_volume(path: str | Path) -> Volume:
@@ -49,5 +62,13 @@ def read_volume(path: str | Path) -> Volume:
 
 def write_volume(volume: Volume, path: str | Path) -> None:
     """Write to any format SimpleITK writes, by the file name; the file appears whole or not at all."""
+    check_single_file(path)
     with writing(path) as temporary:
         sitk.WriteImage(to_sitk(volume.array, volume.grid), str(temporary), useCompression=True)
+
+
+def check_single_file(path: str | Path) -> None:
+    """Raise :class:`InputError` for a format of two files, whose header would name a temporary file as the other."""
+    for ending, instead in ((".mhd", ".mha"), (".nhdr", ".nrrd"), (".hdr", ".nii"), (".img", ".nii")):
+        if str(path).lower().removesuffix(".gz").endswith(ending):
+            raise InputError(f"{path} would be one of two files that must stay together: end the name in {instead} instead.")

@@ -12,7 +12,7 @@ import pytest
 import SimpleITK as sitk
 
 from XRayTo3DLib.anatomy.surfaces import extract_surface
-from XRayTo3DLib.cli.options import count, detector_size, per_view, positive, read_matrix
+from XRayTo3DLib.cli.options import count, detector_size, per_view, positive
 from XRayTo3DLib.cli.outputs import staged, write_json
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.fusion.reprojection import reproject
@@ -22,6 +22,7 @@ from XRayTo3DLib.images.labelmap import Labelmap
 from XRayTo3DLib.images.pixel_matching import coarse, matched
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.images.volume import Volume
+from XRayTo3DLib.io.matrices import read_projection_matrix
 from XRayTo3DLib.io.segmentations import write_segmentation
 from XRayTo3DLib.reconstruction.refine import with_detail
 from XRayTo3DLib.reconstruction.result import Reconstruction
@@ -62,13 +63,13 @@ class TestOptions:
     )
     def test_matrix_files(self, tmp_path, text):
         (tmp_path / "m").write_text(text)
-        np.testing.assert_array_equal(read_matrix(tmp_path / "m"), np.arange(1, 13).reshape(3, 4))
+        np.testing.assert_array_equal(read_projection_matrix(tmp_path / "m"), np.arange(1, 13).reshape(3, 4))
 
     @pytest.mark.parametrize("text", ["", "one two", "1 2 3\n4 5 6\n7 8 9", "[1, [2]]", '{"other": 1}', "1 2 3 4\n5 6 7"])
     def test_files_that_hold_no_matrix(self, tmp_path, text):
         (tmp_path / "m").write_text(text)
         with pytest.raises(InputError, match="does not hold a 3x4 matrix"):
-            read_matrix(tmp_path / "m")
+            read_projection_matrix(tmp_path / "m")
 
 
 class TestOutputs:
