@@ -88,7 +88,8 @@ def test_headers_that_itk_does_not_survive_or_believes(tmp_path, ct):
     """NRRD, MetaImage and NIfTI with one thing changed in the header of a good file."""
     changes = {
         "nrrd": {
-            b"encoding: raw": [b"encoding: txt", b"encoding: hex", b"encoding: bz2", b"encoding: gzip", b"encoding: raw\ndata file: LIST 2",
+            b"encoding: raw": [b"encoding: txt", b"encoding: hex", b"encoding: bz2", b"encoding: gzip",
+                               b"encoding: raw\ndata file: LIST 2",
                                b"encoding: raw\ndata file: slice%n%n%s.raw 1 9 1", b"encoding: raw\nbyte skip: -5"],
             b"sizes: 14 12 10": [b"sizes: 14 12", b"sizes: 1500 1500 1500", b"sizes: 0 12 10", b"sizes: -1 12 10",
                                  b"sizes: 99999999999999999999 1 1"],
