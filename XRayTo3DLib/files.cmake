@@ -52,7 +52,9 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/io/dicom_headers.py
   XRayTo3DLib/io/dicom_series.py
   XRayTo3DLib/io/image_files.py
+  XRayTo3DLib/io/image_headers.py
   XRayTo3DLib/io/labelmaps.py
+  XRayTo3DLib/io/matrices.py
   XRayTo3DLib/io/pictures.py
   XRayTo3DLib/io/radiograph_images.py
   XRayTo3DLib/io/radiographs.py
@@ -61,6 +63,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/io/surfaces.py
   XRayTo3DLib/io/transforms.py
   XRayTo3DLib/io/volumes.py
+  XRayTo3DLib/memory.py
   XRayTo3DLib/models/__init__.py
   XRayTo3DLib/models/card.py
   XRayTo3DLib/models/torchscript.py
