@@ -39,28 +39,28 @@ FAULTS = (
     # what the network sees
     _library(
         "zeros for X-rays",
-        "reconstruction/pipeline.py",
+        "reconstruction/methods/lifted_views.py",
         "seen = np.stack(images) / virtual_detector.scale(padded)",
         "seen = np.stack(images) * 0.0",
         "reconstruction",
     ),
     _library(
         "mirror not turned back",
-        "reconstruction/pipeline.py",
-        "seen.shape[2]), padded)[..., ::-1]",
-        "seen.shape[2]), padded)",
+        "reconstruction/methods/lifted_views.py",
+        "*turned, padded)[..., ::-1]",
+        "*turned, padded)",
         "reconstruction",
     ),
     _library(
         "every view with the first view's geometry",
-        "reconstruction/pipeline.py",
+        "reconstruction/methods/lifted_views.py",
         "virtual_projection(r.projection, padded) for r in radiographs]",
         "virtual_projection(radiographs[0].projection, padded) for r in radiographs]",
         "reconstruction",
     ),
     _library(
         "scale 20 for 32",
-        "reconstruction/virtual_detector.py",
+        "reconstruction/methods/virtual_detector.py",
         "return 32 * voxel_size",
         "return 20 * voxel_size",
         "reconstruction",
@@ -133,7 +133,7 @@ FAULTS = (
         "fusion",
     ),
     # figures
-    _library("worst mean chosen", "evaluation/baselines.py", "best = min(means", "best = max(means", "evaluation"),
+    _library("worst mean chosen", "reconstruction/methods/baselines.py", "best = min(means", "best = max(means", "evaluation"),
     _library("PSNR with X2CT's peak", "evaluation/metrics.py", "peak: float = DATA_RANGE", "peak: float = X2CT_PEAK", "evaluation"),
     _library(
         "HD95 in voxels", "evaluation/metrics.py", "sampling = grid.spacing[::-1]", "sampling = (1.0, 1.0, 1.0)", "evaluation"
