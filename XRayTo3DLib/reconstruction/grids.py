@@ -68,6 +68,6 @@ def grid_for(card: dict[str, Any], radiographs: Sequence[Radiograph]) -> Grid:
     """The grid around the views' common centre that a model with this card takes: its own size where that is fixed."""
     limits = card["outputs"]["grid"]
     fixed = "multiple_of" not in limits
-    size = limits["size"] if fixed else np.minimum(DEFAULT_SIZE, limits.get("maximum", DEFAULT_SIZE)).tolist()
+    size = limits["size"] if fixed else np.minimum(DEFAULT_SIZE, limits.get("maximum", [DEFAULT_SIZE] * 3)).tolist()
     spacing = float(np.clip(covering_spacing(radiographs) * DEFAULT_SIZE / max(size), *limits["spacing_mm"]))
     return default_grid([r.projection for r in radiographs], size, spacing)

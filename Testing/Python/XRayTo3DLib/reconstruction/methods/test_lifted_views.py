@@ -135,6 +135,8 @@ def test_what_the_card_does_not_allow_is_one_sentence(model, body):
     grid = grid_for(allowed.file.card, parallel)  # what is taken when no grid is named
     assert grid.size == (16, 16, 16) and grid.spacing == (12.0, 12.0, 12.0)
     assert reconstruct(parallel, allowed, check_views=False).volume.grid.same_as(grid)
+    assert grid_for(model.file.card, parallel).size == (64, 64, 64)
+    assert grid_for(stating(model, grid={"maximum": [48, 96, 64]}).file.card, parallel).size == (48, 64, 64)
 
 
 class Answering(torch.nn.Module):
