@@ -131,7 +131,9 @@ def test_what_the_card_does_not_allow_is_one_sentence(model, body):
     for limited, radiographs, grid, sentence in refused:
         with pytest.raises(InputError, match=sentence):
             reconstruct(radiographs, limited, grid, check_views=False)
-    allowed = stating(model, {"range": [0, 50], "beam": ["parallel"]}, {"size": [16, 16, 16], "spacing_mm": [12, 12], "multiple_of": None})
+    allowed = stating(
+        model, {"range": [0, 50], "beam": ["parallel"]}, {"size": [16, 16, 16], "spacing_mm": [12, 12], "multiple_of": None}
+    )
     grid = grid_for(allowed.file.card, parallel)  # what is taken when no grid is named
     assert grid.size == (16, 16, 16) and grid.spacing == (12.0, 12.0, 12.0)
     assert reconstruct(parallel, allowed, check_views=False).volume.grid.same_as(grid)
