@@ -23,10 +23,16 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/cli/train.py
   XRayTo3DLib/errors.py
   XRayTo3DLib/evaluation/__init__.py
+  XRayTo3DLib/evaluation/cases.py
   XRayTo3DLib/evaluation/comparison.py
   XRayTo3DLib/evaluation/evaluate.py
+  XRayTo3DLib/evaluation/figures.py
+  XRayTo3DLib/evaluation/marching.py
   XRayTo3DLib/evaluation/metrics.py
   XRayTo3DLib/evaluation/protocol.py
+  XRayTo3DLib/evaluation/systems.py
+  XRayTo3DLib/evaluation/table.py
+  XRayTo3DLib/evaluation/xrays.py
   XRayTo3DLib/files.py
   XRayTo3DLib/fusion/__init__.py
   XRayTo3DLib/fusion/closed_form.py

@@ -14,7 +14,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from XRayTo3DLib import extract_surfaces, reconstruct, segment_ct, to_display, to_hu
-from XRayTo3DLib.evaluation.evaluate import radiographs_of, read_case
+from XRayTo3DLib.evaluation.cases import read_case
+from XRayTo3DLib.evaluation.xrays import radiographs_of
 from XRayTo3DLib.images.volume import Volume
 from XRayTo3DLib.report.rendering import render
 

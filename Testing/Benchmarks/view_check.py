@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from XRayTo3DLib.evaluation.evaluate import Case, ct_files, radiographs_of, read_case
+from XRayTo3DLib.evaluation.cases import Case, ct_files, read_case
+from XRayTo3DLib.evaluation.xrays import radiographs_of
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.models.zoo import LoadedModel, load_model
 from XRayTo3DLib.reconstruction.pipeline import reconstruct

@@ -1,16 +1,17 @@
-"""A reconstruction beside the CT it should be: figures with their range and extent."""
+"""A volume beside the CT it should be: one comparison for the protocol, the shell, the console and the panel."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from XRayTo3DLib.anatomy.segmentation import segment_ct
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.evaluation import metrics
-from XRayTo3DLib.evaluation.protocol import body_centre
+from XRayTo3DLib.evaluation.protocol import TOLERANCE_VOXELS, body_centre, scan_top
 from XRayTo3DLib.images.labelmap import Labelmap
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.images.resampling import resample
@@ -19,12 +20,35 @@ from XRayTo3DLib.reconstruction.methods.baselines import closest_mean
 
 #: What every table of figures says about itself.
 RANGE = (
-    "PSNR and SSIM are taken on HU + 1024 clipped to [0, 2500] over the whole reconstruction grid, air included; "
-    "PSNR with the "
-    "peak 2500 (psnr_x2ct: the same error with the peak 4095), SSIM in 3D with data range 2500; the HU error is "
-    "the mean absolute "
-    "one where the CT is above -300 HU"
+    "PSNR and SSIM are taken on HU + 1024 clipped to [0, 2500] over the whole reconstruction grid, air included; PSNR with the "
+    "peak 2500 (psnr_x2ct: the same error with the peak 4095), SSIM in 3D with data range 2500; psnr_slices and ssim_slices are "
+    "means over 2D slices in X2CT's convention (peak 4095; range 2500); the HU error is the mean absolute one where the CT is "
+    f"above -300 HU; hd95_mm is the 95 % Hausdorff distance, nsd the share of both surfaces within {TOLERANCE_VOXELS:g} voxels of "
+    "the other"
 )
+#: What a volume alone is measured by, in the order of a table.
+IMAGE_FIGURES = ("psnr", "psnr_x2ct", "psnr_slices", "ssim", "ssim_slices", "hu_mae_body")
+STRUCTURE_FIGURES = ("dice", "hd95_mm", "nsd")
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """``truth``: the CT (HU) on the volume's grid; ``labels``: its structures; ``figures``: as :func:`compare` gives them."""
+
+    truth: Volume
+    labels: Labelmap
+    figures: dict[str, Any]
+
+
+def compare_with_ct(ct: Volume, volume: Volume, found: Labelmap | None = None) -> Comparison:
+    """A reconstruction (HU or 1/mm) against the CT, on the reconstruction's grid.
+
+    ``found``: the reconstruction's structures, which are found here where they are not given. Raises :class:`InputError` when the
+    CT's body is not on the reconstruction's grid.
+    """
+    truth = truth_on(ct, volume)
+    labels = segment_ct(truth)
+    return Comparison(truth, labels, compare(truth, volume, labels, found or structures(volume)))
 
 
 def truth_on(ct: Volume, volume: Volume) -> Volume:
@@ -38,18 +62,32 @@ def truth_on(ct: Volume, volume: Volume) -> Volume:
     return truth
 
 
+def structures(volume: Volume) -> Labelmap | None:
+    """:func:`~XRayTo3DLib.anatomy.segmentation.segment_ct`, or ``None`` where there is no body in the volume."""
+    try:
+        return segment_ct(volume)
+    except InputError:
+        return None
+
+
 def compare(truth: Volume, estimate: Volume, labels: Labelmap | None = None, found: Labelmap | None = None) -> dict[str, Any]:
-    """Figures of ``estimate`` against ``truth`` (same grid), and of each structure that both labelmaps name."""
+    """Figures of ``estimate`` against ``truth`` (same grid; HU or 1/mm), and of each structure that both labelmaps name."""
     wanted, given = to_hu(truth).array, to_hu(estimate).array
     ranges = metrics.hu_range(wanted), metrics.hu_range(given)
+    thick = min(wanted.shape) >= 7
     figures: dict[str, Any] = {
         "psnr": metrics.psnr(*ranges),
         "psnr_x2ct": metrics.psnr_x2ct(*ranges),
-        "ssim": metrics.ssim(*ranges) if min(wanted.shape) >= 7 else float("nan"),
+        "psnr_slices": metrics.psnr_slices(*ranges),
+        "ssim": metrics.ssim(*ranges) if thick else float("nan"),
+        "ssim_slices": metrics.ssim_slices(*ranges) if thick else float("nan"),
         "hu_mae_body": metrics.hu_mae_body(wanted, given),
     }
     if labels is not None and found is not None:
-        figures["structures"] = {name: _structure(_mask(labels, name), _mask(found, name), truth) for name in labels.names.values()}
+        tolerance = TOLERANCE_VOXELS * max(truth.grid.spacing)
+        figures["structures"] = {
+            name: _structure(_mask(labels, name), _mask(found, name), truth, tolerance) for name in labels.names.values()
+        }
     return figures
 
 
@@ -60,10 +98,9 @@ def mean_beside(ct: Volume, truth: Volume, radiographs: Sequence[Radiograph]) ->
     installation has no mean volumes.
     """
     grid = truth.grid
-    top = float(ct.grid.corners[:, 2].max()) - abs(ct.grid.direction[2]) @ ct.grid.spacing / 2
     own_top = (grid.affine @ np.array([0, 0, grid.size[2] - 1, 1.0]))[2]
     x, y = body_centre(truth)
-    shift = np.array([x - grid.centre[0], y - grid.centre[1], top - own_top])
+    shift = np.array([x - grid.centre[0], y - grid.centre[1], scan_top(ct, x, y) - own_top])
     placed = replace(grid, origin=tuple(np.array(grid.origin) + shift))
     try:
         region, mean = closest_mean(radiographs, placed)
@@ -77,10 +114,13 @@ def _mask(labelmap: Labelmap, name: str) -> np.ndarray:
     return labelmap.array > 0 if name == "body" else labelmap.mask(name)
 
 
-def _structure(truth: np.ndarray, found: np.ndarray, volume: Volume) -> dict[str, float]:
+def _structure(truth: np.ndarray, found: np.ndarray, volume: Volume, tolerance: float) -> dict[str, float]:
+    distances = metrics.surface_distances(truth, found, volume.grid)
+    neither = not truth.any() and not found.any()
     return {
         "dice": metrics.dice(truth, found),
-        "hd95_mm": metrics.hd95_mm(truth, found, volume.grid),
+        "hd95_mm": metrics.hd95_of(distances),
+        "nsd": float("nan") if neither else metrics.surface_dice_of(distances, tolerance),
         "volume_ml": metrics.volume_ml(found, volume.grid),
         "volume_ml_ct": metrics.volume_ml(truth, volume.grid),
     }

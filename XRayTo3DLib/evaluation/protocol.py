@@ -1,17 +1,150 @@
-"""The evaluation protocol's grid: stable from the first release on, so that figures stay comparable."""
+"""The evaluation protocol: its grids, settings and words, stable from the first release on, so that figures stay comparable."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.geometry.projection import Projection
+from XRayTo3DLib.geometry.views import view_projection
 from XRayTo3DLib.images.orientation import is_upright, oriented, upright
 from XRayTo3DLib.images.volume import Volume
 
 BODY_HU = -300.0
 TOP_MM = 180.0
+#: Surfaces closer than this many voxels agree: the tolerance of the normalised surface distance.
+TOLERANCE_VOXELS = 1.5
+#: Cone beams: source to detector, and its default share to the isocentre, in mm.
+_DISTANCE = 1500.0
+#: The harder settings' exposure: photons a pixel in the open beam, blur (full width at half maximum), tube voltage.
+HARD_PHOTONS, HARD_BLUR_MM, HARD_KILOVOLTS = 2e4, 0.4, 100.0
+HARD_PIXEL_MM, HARD_STEP_MM = 1.0, 1.0
+#: The thickness of water, mm, behind which the harder settings' beam is calibrated.
+HARD_WATER_MM = 200.0
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The grid that cases are measured on: ``size``^3 voxels of ``spacing`` mm."""
+
+    name: str
+    size: int
+    spacing: float
+
+    @property
+    def extent_mm(self) -> float:
+        """The side of the grid in mm."""
+        return self.size * self.spacing
+
+
+STANDARD = Protocol("standard", 64, 4.0)
+#: ``chest128`` is the grid of X2CT and its followers.
+PROTOCOLS = {p.name: p for p in (STANDARD, Protocol("chest128", 128, 2.5))}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is X-rayed and what the method is told of it.
+
+    ``views``: how the beams really go; ``told``: what the method is told, where that differs; ``distance``: source to detector in
+    mm, ``None`` for parallel beams; ``hard``: X-rays of the CT at its own voxels through a real exposure; ``whole``: matter outside
+    the grid is X-rayed too.
+    """
+
+    name: str
+    views: tuple[str, ...]
+    distance: float | None = None
+    told: tuple[str, ...] = ()
+    hard: bool = False
+    whole: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The views as the method knows them."""
+        return self.told or self.views
+
+    @property
+    def known(self) -> bool:
+        """Whether the method is told the true geometry."""
+        return self.names == self.views
+
+
+_AP_LAT = ("AP", "LAT")
+#: First the protocol's settings, unchanged since the first release, then the harder group.
+SETTINGS: dict[str, Setting] = {
+    s.name: s
+    for s in (
+        Setting("one_view", ("AP",)),
+        Setting("two_views", _AP_LAT),
+        Setting("two_views_10deg", ("AP", "LAT+10")),
+        Setting("two_views_cone", _AP_LAT, _DISTANCE),
+        Setting("hard_one_view", ("AP",), _DISTANCE, hard=True),
+        Setting("hard_two_views", _AP_LAT, _DISTANCE, hard=True),
+        Setting("hard_two_views_2deg", ("AP", "LAT+2"), _DISTANCE, _AP_LAT, hard=True),
+        Setting("hard_two_views_5deg", ("AP", "LAT+5"), _DISTANCE, _AP_LAT, hard=True),
+        Setting("hard_two_views_10deg", ("AP", "LAT+10"), _DISTANCE, _AP_LAT, hard=True),
+        Setting("hard_two_views_whole", _AP_LAT, _DISTANCE, hard=True, whole=True),
+    )
+}
+
+
+def projections(views: tuple[str, ...], setting: Setting, grid: Grid) -> list[Projection]:
+    """``views`` of a setting over a case's grid: as many parallel pixels as voxels, or a cone's detector that holds all of it."""
+    if setting.distance is None:
+        size, pixel = grid.size[0], grid.spacing[0]
+    else:
+        size, pixel = grid.size[0] * 5 // 4, grid.spacing[0] * 5 / 4
+        if setting.hard:
+            size, pixel = round(size * pixel / HARD_PIXEL_MM), HARD_PIXEL_MM
+    return [view_projection(view, grid.centre, (size, size), pixel, setting.distance) for view in views]
+
+
+#: Filled by :func:`in_words`; what a figure depends on and is not said here is not part of the protocol.
+_WORDS = f"""\
+Grid: {{n}}^3 voxels of {{voxel}} mm, LPS; its top slice is the scan's top slice, its centre in x and y that of the body's
+bounding box over the top {TOP_MM:g} mm; linear interpolation of the CT, whatever its axes, air outside the scan.
+Settings without hard_: X-rays are line integrals of the CT on this grid by the library's own projector, without noise; parallel
+beams on {{n}} x {{n}} pixels of {{voxel}} mm, cone beams from 1200 mm on {{cone}} x {{cone}} pixels of {{pixel}} mm at 1500 mm;
+two_views_10deg has the lateral turned by 10 degrees, and the method is told.
+Settings hard_*: X-rays of the CT at its own voxels by marching along rays (trilinear samples at most {HARD_STEP_MM:g} mm apart,
+no code of the projector), cone beams from 1200 mm on {{hard}} x {{hard}} pixels of {HARD_PIXEL_MM:g} mm at 1500 mm, of a
+{HARD_KILOVOLTS:g} kV beam through water and cortical bone, {HARD_PHOTONS:g} photons a pixel, blur {HARD_BLUR_MM:g} mm; the
+method is given them as of one energy, calibrated behind {HARD_WATER_MM:g} mm of water. Matter outside the grid is not X-rayed,
+but in hard_two_views_whole. In hard_two_views_2deg, _5deg and _10deg the lateral is turned by that much and the method is told
+90 degrees: the column geometry says known or unknown to the method.
+Methods: each alone and after the same fusion with its X-rays (_fused); mean, nearest and oracle are the mean volume of training
+CTs, the training CT with the most similar X-rays and the one nearest to the truth; ceiling is the truth itself put on this grid
+and back on the CT's own voxels (2 mm at the finest), measured there. A model whose card does not take this grid reconstructs on
+half as many voxels of twice the size in the same place, and is interpolated (and fused) onto it.
+Figures, over the whole grid ({{side}} mm cube): psnr with peak 2500 and ssim with data range 2500 (scikit-image, defaults, 3D)
+on HU + 1024 clipped to [0, 2500]; psnr_x2ct: the same error with peak 4095; psnr_slices and ssim_slices: X2CT's convention,
+means over the axial, coronal and sagittal slices, PSNR a slice with peak 4095 on whole numbers, 2D SSIM with data range 2500;
+hu_mae_body in HU where the truth is above -300 HU; reprojection: the mean absolute error of the line integrals over the mean
+measured one, the worst view, with the geometry that the method was told; dice, hd95 (95 % Hausdorff distance in mm) and nsd
+(share of both surfaces within {{tolerance}} mm, {TOLERANCE_VOXELS:g} voxels, of the other) of body (all inside the skin), bone
+and lungs (where the CT has any), by the same thresholds in both.
+A mean is over the cases that have the figure; their number stands behind it where it is not all.
+"""
+
+
+def in_words(protocol: Protocol) -> str:
+    """Everything that a figure depends on, for every table of figures."""
+    n, voxel = protocol.size, protocol.spacing
+    cone, pixel = n * 5 // 4, voxel * 5 / 4
+    words = _WORDS.format(
+        n=n,
+        voxel=f"{voxel:g}",
+        side=f"{protocol.extent_mm:g}",
+        cone=cone,
+        pixel=f"{pixel:g}",
+        tolerance=f"{TOLERANCE_VOXELS * voxel:g}",
+        hard=round(cone * pixel / HARD_PIXEL_MM),
+    )
+    return " ".join(words.split())
 
 
 def scan_top(volume: Volume, x: float, y: float) -> float:
@@ -55,7 +188,7 @@ def body_centre(volume: Volume) -> tuple[float, float]:
     return tuple(grid.origin[i] + middle[i] * grid.spacing[i] for i in (0, 1))  # type: ignore[return-value]
 
 
-def protocol_grid(volume: Volume, size: int = 64, spacing: float = 4.0) -> Grid:
+def protocol_grid(volume: Volume, size: int = STANDARD.size, spacing: float = STANDARD.spacing) -> Grid:
     """64^3 voxels of 4 mm, LPS: top slice at the scan's top slice, centred on the body in x and y; any CT direction."""
     x, y = body_centre(volume)
     return Grid.centred((x, y, scan_top(volume, x, y) - (size - 1) / 2 * spacing), size, spacing)

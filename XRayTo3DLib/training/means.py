@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from XRayTo3DLib.evaluation.evaluate import ct_files
-from XRayTo3DLib.evaluation.protocol import body_centre
+from XRayTo3DLib.evaluation.cases import ct_files, read_case
 from XRayTo3DLib.geometry.grid import Grid
 from XRayTo3DLib.images.resampling import resample
 from XRayTo3DLib.images.volume import Volume
-from XRayTo3DLib.io.volumes import read_volume, write_volume
+from XRayTo3DLib.io.volumes import write_volume
 
 _SIZE = (112, 80, 96)
 _SPACING = 4.0
@@ -23,15 +22,17 @@ _SPACING = 4.0
 def mean_of(paths: Sequence[Path]) -> Volume:
     """Mean HU (clipped to [-1024, 1476] first, as the protocol's error is) of CTs aligned by the protocol; air where a scan ends.
 
-    Rounded to 4 HU, which a mean of so many does not notice and the file's size does.
+    CTs of any direction are read as the protocol's cases are. Rounded to 4 HU, which a mean of so many does not notice and the
+    file's size does.
     """
     total = np.zeros(_SIZE[::-1], dtype=np.float64)
     for path in tqdm(paths, unit="CT"):
-        volume = read_volume(path)
-        x, y = body_centre(volume)
-        top = volume.grid.origin[2] + (volume.grid.size[2] - 1) * volume.grid.spacing[2]
-        centre = (x, y, top - (_SIZE[2] - 1) / 2 * _SPACING)
-        total += np.clip(resample(volume, Grid.centred(centre, _SIZE, _SPACING)).array, -1024, 1476)
+        case = read_case(path)
+        assert case.ct is not None
+        box = case.truth.grid
+        top = box.origin[2] + (box.size[2] - 1) * box.spacing[2]
+        grid = Grid.centred((*box.centre[:2], top - (_SIZE[2] - 1) / 2 * _SPACING), _SIZE, _SPACING)
+        total += np.clip(resample(case.ct, grid).array, -1024, 1476)
     return Volume((4 * np.round(total / len(paths) / 4)).astype(np.int16), Grid.centred((0, 0, 0), _SIZE, _SPACING))
 
 

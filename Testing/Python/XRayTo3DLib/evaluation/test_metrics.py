@@ -35,6 +35,26 @@ def test_ssim_needs_its_window():
         metrics.ssim(np.zeros((6, 8, 8)), np.zeros((6, 8, 8)))
 
 
+def test_figures_by_slices_are_those_of_x2ct(rng):
+    truth, estimate = np.floor(rng.random((2, 9, 8, 10)) * 2500)
+    estimate[0] = truth[0] + 0.9  # whole numbers are compared: this slice counts 100 dB
+    by_hand = []
+    for axis in range(3):
+        own = []
+        for a, b in zip(np.moveaxis(truth, axis, 0), np.moveaxis(estimate, axis, 0), strict=True):
+            error = np.mean((a - np.floor(b)) ** 2)
+            own.append(100.0 if error == 0 else 20 * np.log10(4095 / np.sqrt(error)))
+        by_hand.append(np.mean(own))
+    assert metrics.psnr_slices(truth, estimate) == pytest.approx(np.mean(by_hand))
+    assert metrics.psnr_slices(truth, truth) == 100
+    smooth = ndimage.gaussian_filter(truth, 1)
+    assert metrics.ssim_slices(smooth, smooth) == pytest.approx(1)
+    weak, strong = (metrics.ssim_slices(smooth, smooth + s * rng.normal(size=smooth.shape)) for s in (10, 200))
+    assert 1 > weak > strong
+    with pytest.raises(InputError, match="at least 7 voxels"):
+        metrics.ssim_slices(np.zeros((6, 8, 8)), np.zeros((6, 8, 8)))
+
+
 def test_hu_error_counts_only_the_body():
     truth = np.full((4, 4, 4), -1000.0)
     truth[1:3] = 50
@@ -72,6 +92,22 @@ def test_hd95_takes_the_worse_direction_and_forgives_one_voxel():
     speck = small.copy()
     speck[0, 0, 39] = True
     assert metrics.hd95_mm(small, speck, grid) == 0
+
+
+def test_surface_dice_is_the_share_within_the_tolerance():
+    grid = Grid((30, 30, 30), (2.0, 2.0, 3.0))
+    slab = np.zeros(grid.shape, dtype=bool)
+    slab[5:15] = True  # its surface: the two end planes, and the rim
+    moved = np.roll(slab, 2, axis=0)  # by 6 mm
+    assert metrics.surface_dice(slab, slab, grid, 0.0) == 1
+    assert metrics.surface_dice(slab, moved, grid, 6.0) == 1
+    assert metrics.surface_dice(slab, moved, grid, 5.9) < 1
+    assert metrics.surface_dice(slab, np.zeros_like(slab), grid, 6.0) == 0
+    assert np.isnan(metrics.surface_dice(np.zeros_like(slab), np.zeros_like(slab), grid, 6.0))
+    far = np.zeros_like(slab)
+    far[5:15, :15] = True
+    both = metrics.surface_distances(slab, far, grid)
+    assert metrics.surface_dice(slab, far, grid, 3.0) == pytest.approx(np.mean(np.concatenate(both) <= 3.0))
 
 
 def test_volume_in_ml():

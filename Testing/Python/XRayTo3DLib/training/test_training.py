@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.evaluation.evaluate import case_name, ct_files
+from XRayTo3DLib.evaluation.cases import case_name, ct_files
 from XRayTo3DLib.geometry.grid import Grid
 from XRayTo3DLib.geometry.views import view_projection
 from XRayTo3DLib.images.volume import MU_WATER
