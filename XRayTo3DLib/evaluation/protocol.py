@@ -13,6 +13,7 @@ from XRayTo3DLib.geometry.projection import Projection
 from XRayTo3DLib.geometry.views import view_projection
 from XRayTo3DLib.images.orientation import is_upright, oriented, upright
 from XRayTo3DLib.images.volume import Volume
+from XRayTo3DLib.simulation.exposure import Exposure
 
 BODY_HU = -300.0
 TOP_MM = 180.0
@@ -20,8 +21,8 @@ TOP_MM = 180.0
 TOLERANCE_VOXELS = 1.5
 #: Cone beams: source to detector, and its default share to the isocentre, in mm.
 _DISTANCE = 1500.0
-#: The harder settings' exposure: photons a pixel in the open beam, blur (full width at half maximum), tube voltage.
-HARD_PHOTONS, HARD_BLUR_MM, HARD_KILOVOLTS = 2e4, 0.4, 100.0
+#: The harder settings' exposure.
+HARD_EXPOSURE = Exposure(kilovolts=100.0, photons=2e4, blur=0.4)
 HARD_PIXEL_MM, HARD_STEP_MM = 1.0, 1.0
 #: The thickness of water, mm, behind which the harder settings' beam is calibrated.
 HARD_WATER_MM = 200.0
@@ -112,7 +113,7 @@ beams on {{n}} x {{n}} pixels of {{voxel}} mm, cone beams from 1200 mm on {{cone
 two_views_10deg has the lateral turned by 10 degrees, and the method is told.
 Settings hard_*: X-rays of the CT at its own voxels by marching along rays (trilinear samples at most {HARD_STEP_MM:g} mm apart,
 no code of the projector), cone beams from 1200 mm on {{hard}} x {{hard}} pixels of {HARD_PIXEL_MM:g} mm at 1500 mm, of a
-{HARD_KILOVOLTS:g} kV beam through water and cortical bone, {HARD_PHOTONS:g} photons a pixel, blur {HARD_BLUR_MM:g} mm; the
+{HARD_EXPOSURE.kilovolts:g} kV beam through water and cortical bone, {HARD_EXPOSURE.photons:g} photons a pixel, blur {HARD_EXPOSURE.blur:g} mm; the
 method is given them as of one energy, calibrated behind {HARD_WATER_MM:g} mm of water. Matter outside the grid is not X-rayed,
 but in hard_two_views_whole. In hard_two_views_2deg, _5deg and _10deg the lateral is turned by that much and the method is told
 90 degrees: the column geometry says known or unknown to the method.

@@ -12,9 +12,7 @@ from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.evaluation.cases import Case
 from XRayTo3DLib.evaluation.marching import march
 from XRayTo3DLib.evaluation.protocol import (
-    HARD_BLUR_MM,
-    HARD_KILOVOLTS,
-    HARD_PHOTONS,
+    HARD_EXPOSURE,
     HARD_STEP_MM,
     HARD_WATER_MM,
     SETTINGS,
@@ -25,7 +23,7 @@ from XRayTo3DLib.geometry.grid import Grid
 from XRayTo3DLib.geometry.projection import Projection
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.images.volume import MU_WATER, Volume, to_attenuation
-from XRayTo3DLib.simulation.beam import bone_part, tube_beam
+from XRayTo3DLib.simulation.beam import bone_part
 from XRayTo3DLib.simulation.detector import expose
 from XRayTo3DLib.simulation.drr import render_drr
 from XRayTo3DLib.simulation.materials import CORTICAL_BONE, WATER
@@ -61,7 +59,7 @@ class Xrays:
             ideal = Radiograph(polychromatic(volume, projection, box), projection, view)
             # The noise belongs to what is X-rayed and not to what its file is called.
             seed = zlib.crc32(np.ascontiguousarray(self.case.truth.array).tobytes())
-            self._made[key] = expose(ideal, HARD_PHOTONS, 0.0, HARD_BLUR_MM, seed)
+            self._made[key] = expose(ideal, replace(HARD_EXPOSURE, seed=seed))
         return self._made[key]
 
 
@@ -80,7 +78,8 @@ def polychromatic(volume: Volume, projection: Projection, box: Grid) -> np.ndarr
     mu = to_attenuation(part).array
     bone = bone_part(mu)
     soft, hard = march(np.stack([mu - bone, bone]), part.grid, projection, box, HARD_STEP_MM)
-    beam = tube_beam(HARD_KILOVOLTS)
+    beam = HARD_EXPOSURE.beam
+    assert beam is not None
     water = MU_WATER * HARD_WATER_MM
     factor = water / float(beam.line_integrals({WATER: np.array([water])})[0])
     return (factor * beam.line_integrals({WATER: soft, CORTICAL_BONE: hard})).astype(np.float32)
