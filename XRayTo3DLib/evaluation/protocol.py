@@ -113,7 +113,8 @@ beams on {{n}} x {{n}} pixels of {{voxel}} mm, cone beams from 1200 mm on {{cone
 two_views_10deg has the lateral turned by 10 degrees, and the method is told.
 Settings hard_*: X-rays of the CT at its own voxels by marching along rays (trilinear samples at most {HARD_STEP_MM:g} mm apart,
 no code of the projector), cone beams from 1200 mm on {{hard}} x {{hard}} pixels of {HARD_PIXEL_MM:g} mm at 1500 mm, of a
-{HARD_EXPOSURE.kilovolts:g} kV beam through water and cortical bone, {HARD_EXPOSURE.photons:g} photons a pixel, blur {HARD_EXPOSURE.blur:g} mm; the
+{HARD_EXPOSURE.kilovolts:g} kV beam through water and cortical bone,
+{HARD_EXPOSURE.photons:g} photons a pixel, blur {HARD_EXPOSURE.blur:g} mm; the
 method is given them as of one energy, calibrated behind {HARD_WATER_MM:g} mm of water. Matter outside the grid is not X-rayed,
 but in hard_two_views_whole. In hard_two_views_2deg, _5deg and _10deg the lateral is turned by that much and the method is told
 90 degrees: the column geometry says known or unknown to the method.
