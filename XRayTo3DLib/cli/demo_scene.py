@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -37,31 +36,6 @@ def write_scene(
     progress: Progress = silent,
 ) -> None:
     """Write ``path`` (.mrb): the CT, its X-rays where their detectors stand, each answer with its structures."""
-    bridge = {
-        name: importlib.import_module(f"XRayTo3DSlicer.{name}")
-        for name in ("headless", "logic", "radiograph_nodes", "results", "scene", "volume_nodes")
-    }
-    bridge["headless"].start()
-    scene = bridge["scene"]
-    import slicer
+    from XRayTo3DSlicer import demo_scene
 
-    slicer.mrmlScene.Clear(0)
-    logic = bridge["logic"].Logic()
-    progress(0.0, "CT and X-rays")
-    ct_node = bridge["volume_nodes"].volume_to_node(ct, "CT")
-    folder = scene.new_folder("X-rays")
-    shown = []
-    for radiograph in radiographs:
-        node = bridge["radiograph_nodes"].radiograph_to_node(radiograph, f"X-ray {radiograph.name}")
-        scene.put(node, folder)
-        logic.showProjection(node)
-        shown.append(node)
-    scene.put(ct_node)
-    for number, (name, answer) in enumerate(answers):
-        progress(0.2 + 0.5 * number / len(answers), name)
-        sources = shown[: len(answer.found.radiographs)]
-        added = bridge["results"].add(answer.found, sources, name, True)
-        if answer.labels is not None:
-            logic.extractSurfaces(logic.segment(added.volumeNode))
-    progress(0.75, "writing the scene")
-    bridge["headless"].save_scene(path)
+    demo_scene.write(path, ct, radiographs, [(name, answer.found, answer.labels) for name, answer in answers], progress)

@@ -1,9 +1,15 @@
 """The scene without the application, and .mrb files that are whole or not at all."""
 
+import os
+import signal
+import stat
+import subprocess
+import sys
 import zipfile
 
 import pytest
 import slicer
+import vtk
 from XRayTo3DSlicer import headless, volume_nodes
 
 from XRayTo3DLib.errors import InputError
@@ -83,11 +89,83 @@ def test_load_refuses_and_keeps_the_scene(scene, state, tmp_path, ct, damage):
     assert state() == before
 
 
-def test_load_says_which_file_in_the_bundle_cannot_be_read(scene, tmp_path, ct):
-    volume_nodes.volume_to_node(ct, "CT")
+def test_load_says_which_file_in_the_bundle_cannot_be_read_and_keeps_the_scene(scene, state, tmp_path, ct):
+    node = volume_nodes.volume_to_node(ct, "CT")
     headless.save_scene(tmp_path / "scene.mrb")
     with zipfile.ZipFile(tmp_path / "scene.mrb") as bundle, zipfile.ZipFile(tmp_path / "bad.mrb", "w") as bad:
         for name in bundle.namelist():
             bad.writestr(name, b"no image" if name.endswith(".nrrd") else bundle.read(name))
+    before = state()
     with pytest.raises(InputError, match=r"bad\.mrb could not be loaded completely"):
         headless.load_scene(tmp_path / "bad.mrb")
+    assert state() == before and node.GetImageData().GetScalarRange()[1] == ct.array.max()
+
+
+def test_load_and_save_take_relative_paths(scene, tmp_path, ct, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    volume_nodes.volume_to_node(ct, "CT")
+    headless.save_scene("case.mrb")
+    scene.Clear(False)
+    headless.load_scene("case.mrb")
+    back = volume_nodes.volume_from_node(scene.GetFirstNodeByName("CT"))
+    assert (back.array == ct.array).all() and [path.name for path in tmp_path.iterdir()] == ["case.mrb"]
+
+
+@pytest.mark.parametrize("name", ["absolute", "../up.txt", "case/../../up.txt", "..\\up.txt", "C:\\up.txt", "link", "fifo"])
+def test_a_bundle_that_leads_out_of_its_folder_is_refused(scene, state, tmp_path, ct, name):
+    volume_nodes.volume_to_node(ct, "CT")
+    headless.save_scene(tmp_path / "case.mrb")
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    with zipfile.ZipFile(tmp_path / "case.mrb", "a") as bundle:
+        if name in ("link", "fifo"):
+            member = zipfile.ZipInfo("case/Data/way")
+            member.create_system = 3
+            member.external_attr = ((stat.S_IFLNK if name == "link" else stat.S_IFIFO) | 0o777) << 16
+            bundle.writestr(member, str(outside))
+            bundle.writestr("case/Data/way/out.txt", "written")
+        else:
+            bundle.writestr(str(outside / "out.txt") if name == "absolute" else name, "written")
+    before = state()
+    with pytest.raises(InputError, match="leads out of its folder"):
+        headless.load_scene(tmp_path / "case.mrb")
+    assert state() == before and list(outside.iterdir()) == []
+
+
+_STOPPED = """
+import os, signal, sys, threading, time
+delay = float(sys.argv[1])
+threading.Thread(target=lambda: (time.sleep(delay), os.kill(os.getpid(), signal.SIGINT)), daemon=True).start()
+try:
+    from XRayTo3DSlicer import headless
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("stopped", "slicer" in sys.modules)
+"""
+
+
+def test_ctrl_c_while_the_scene_library_is_imported_ends_cleanly():
+    """Several moments of the import at once, each in a process of its own."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-c", _STOPPED, str(delay)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for delay in (0.4, 0.8, 1.4)
+    ]
+    for run in runs:
+        out, err = run.communicate(timeout=120)
+        assert (run.returncode, out.split()[0], err) == (0, "stopped", "")
+
+
+def test_ctrl_c_while_a_scene_is_written_stops_the_run(scene, tmp_path, ct):
+    """What Python raises inside a call-back of VTK is printed and lost, so that the run would go on."""
+    volume_nodes.volume_to_node(ct, "CT")
+    before = signal.getsignal(signal.SIGINT)
+    tag = scene.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda caller, event: signal.raise_signal(signal.SIGINT))
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            headless.save_scene(tmp_path / "case.mrb")
+    finally:
+        scene.RemoveObserver(tag)
+    assert list(tmp_path.iterdir()) == [] and signal.getsignal(signal.SIGINT) is before

@@ -11,9 +11,9 @@ import pytest
 import SimpleITK
 import slicer
 import vtk
-from scene_parts import attribute
+from scene_parts import attribute, put_under, sphere_node
 from vtk.util.numpy_support import vtk_to_numpy
-from XRayTo3DSlicer import provenance, radiograph_nodes, results, segmentation_nodes, volume_nodes
+from XRayTo3DSlicer import headless, model_nodes, provenance, radiograph_nodes, results, segmentation_nodes, volume_nodes
 from XRayTo3DSlicer import scene as scene_module
 from XRayTo3DSlicer.logic import Logic
 
@@ -361,3 +361,198 @@ def test_import_needs_only_what_slicer_has():
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+# What does not belong to the call
+
+
+def test_what_is_no_xray_is_not_reconstructed_from(logic, views, fake, state, ct):
+    """Residuals, re-projections and single structures carry a geometry too, and are no measurements."""
+    result = logic.reconstruct(views, grid=Grid.centred(ct.grid.centre, (48, 36, 40), 8.0))
+    structures = logic.renderStructures(logic.segment(result.volumeNode), "AP", size=(16, 16), spacing=30.0)
+    before = state()
+    for node, kind in (
+        (result.reprojectionNodes[0], "reprojection"),
+        (result.residualNodes[0], "residual"),
+        (structures[0], "structure"),
+    ):
+        with pytest.raises(InputError, match=f"is no X-ray but a {kind}"):
+            logic.reconstruct([node, views[1]])
+    assert state() == before
+
+
+def test_a_node_of_another_class_is_refused(logic, scene, state, views, ct_node, tmp_path):
+    segmentation = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Segments")
+    table = scene.AddNewNodeByClass("vtkMRMLTableNode", "Table")
+    gone = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Gone")
+    scene.RemoveNode(gone)
+    before = state()
+    calls = {
+        "volume": [logic.renderDRR, logic.segment, lambda node: logic.compare(ct_node, node), lambda node: logic.compare(node, ct_node)],
+        "radiograph": [
+            lambda node: logic.reconstruct([node]),
+            lambda node: logic.reconstruct([views[0], node]),
+            logic.showProjection,
+            lambda node: logic.saveRadiograph(node, tmp_path / "x.nrrd"),
+        ],
+        "segmentation": [logic.extractSurfaces, logic.renderStructures],
+    }
+    for kind, functions in calls.items():
+        wrong = [table, ct_node] if kind == "segmentation" else [table, segmentation]
+        for call in functions:
+            for node in wrong:
+                with pytest.raises(InputError, match=f"{node.GetName()} is no {kind}"):
+                    call(node)
+            for no_node in ("CT", 5, [ct_node]):
+                with pytest.raises(InputError, match="is no node of the scene"):
+                    call(no_node)
+            with pytest.raises(InputError, match="No .* is chosen"):
+                call(None)
+            if kind != "segmentation":
+                with pytest.raises(InputError, match="Gone is not in the scene"):
+                    call(gone)
+    with pytest.raises(InputError, match="Table has no shape to insert"):
+        logic.renderDRR(ct_node, inserts=[(table, "titanium")])
+    assert state() == before and list(tmp_path.iterdir()) == []
+
+
+def test_damaged_attributes_are_said_and_not_guessed(logic, scene, views):
+    """A scene may come from anywhere. Whatever its text says, there is a sentence or an answer, never a traceback."""
+    broken = ["{", "null", "[]", "3", '"text"', "[[[", "NaN", '{"a": 1}', "[" * 100000, "1e999"]
+    node = views[0]
+    for key in ("Projection", "Calibrated", "Notes"):
+        good = node.GetAttribute(f"XRayTo3D.{key}")
+        for text in broken:
+            if key == "Notes" and text == "[]":
+                continue
+            node.SetAttribute(f"XRayTo3D.{key}", text)
+            with pytest.raises(InputError, match="CT AP"):
+                radiograph_nodes.radiograph_from_node(node)
+        node.SetAttribute(f"XRayTo3D.{key}", good)
+    projection = json.loads(node.GetAttribute("XRayTo3D.Projection"))
+    for key, value in (("origin", [1, 2]), ("spacing", "wide"), ("size", [1e99, 1]), ("source", None), ("origin", [[1], 2, 3])):
+        node.SetAttribute("XRayTo3D.Projection", json.dumps({**projection, key: value}))
+        with pytest.raises(InputError, match="CT AP"):
+            radiograph_nodes.radiograph_from_node(node)
+
+
+@pytest.mark.parametrize("kind", ["mirrors it", "is a perspective"])
+def test_a_transform_that_mirrors_or_is_a_perspective_is_refused(logic, views, ct_node, scene, state, kind):
+    """A mirror exchanges the patient's left and right, silently; hardened it is part of the node and counts."""
+    matrix = np.diag([-1.0, 1.0, 1.0, 1.0])
+    if kind != "mirrors it":
+        matrix = np.eye(4)
+        matrix[3, 0] = 1e-3
+    segmentation, ball = logic.segment(ct_node), sphere_node((0, 0, 0), 20)
+    for node in (ct_node, views[0], segmentation, ball):
+        put_under(node, matrix)
+    before = state()
+    for call in (
+        lambda: logic.renderDRR(ct_node, size=(8, 8), spacing=60.0),
+        lambda: logic.reconstruct(views),
+        lambda: logic.extractSurfaces(segmentation),
+        lambda: model_nodes.surface_from_node(ball),
+    ):
+        with pytest.raises(InputError, match=kind):
+            call()
+    assert state() == before
+
+
+# A scene that is closed, or a source that is removed, while the work runs
+
+
+@pytest.mark.parametrize("event", ["closed", "CT AP was removed", "loaded"])
+def test_results_do_not_land_in_another_scene(logic, views, fake, scene, event, tmp_path):
+    """In the new scene the same node IDs are given again, so that references would point at strangers."""
+    headless.save_scene(tmp_path / "case.mrb")
+    after = []
+
+    def progress(fraction, text):
+        if not after:
+            if event == "closed":
+                scene.Clear(False)
+            elif event == "loaded":
+                headless.load_scene(tmp_path / "case.mrb")
+            else:
+                scene.RemoveNode(views[0])
+            after.append(sorted(node.GetID() for node in slicer.util.getNodesByClass("vtkMRMLNode")))
+
+    with pytest.raises(InputError, match="removed" if "removed" in event else "The scene was closed while the work ran"):
+        logic.reconstruct(views, progress=progress)
+    assert after == [sorted(node.GetID() for node in slicer.util.getNodesByClass("vtkMRMLNode"))]
+
+
+def test_drrs_do_not_land_in_another_scene(logic, ct_node, scene):
+    with pytest.raises(InputError, match="The scene was closed"):
+        logic.renderDRR(ct_node, ["AP", "LAT"], size=(8, 8), spacing=60.0, progress=lambda *_: scene.Clear(False))
+    assert slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") == []
+
+
+def test_cancelled_at_any_step_the_scene_is_as_it_was(logic, views, fake, scene, state, ct_node, ct):
+    """Every call that takes a progress, cancelled at each of its steps in turn."""
+    segmentation = logic.segment(ct_node)
+    small = {"size": (8, 8), "spacing": 60.0}
+    calls = [
+        lambda progress: logic.renderDRR(ct_node, ["AP", "LAT", "LAO30"], progress=progress, **small),
+        lambda progress: logic.renderDRR(ct_node, quality="preview", photons=1e5, kilovolts=80, progress=progress, **small),
+        lambda progress: logic.renderStructures(segmentation, ["AP", "LAT"], ctNode=ct_node, progress=progress, **small),
+        lambda progress: logic.reconstruct(views, progress=progress),
+    ]
+    before, cancelled = state(), 0
+    for call in calls:
+        stop = 0
+        while True:
+            left = iter(range(stop))
+
+            def progress(fraction, text, left=left):
+                if next(left, None) is None:
+                    raise Cancelled
+
+            try:
+                call(progress)
+            except Cancelled:
+                assert state() == before, (call, stop)
+                stop += 1
+            else:
+                break
+        assert stop >= 3 or call is calls[-1]
+        cancelled += stop
+        before = state()
+    assert cancelled >= 15
+
+
+def test_showing_again_and_again_leaves_nothing_behind(logic, views, scene):
+    """Not even display nodes: 200 calls once took 69 MB."""
+    logic.showProjection(views[0])
+    before = scene.GetNumberOfNodes()
+    for _ in range(3):
+        logic.showProjection(views[0])
+    assert scene.GetNumberOfNodes() == before
+
+
+def test_a_segmentation_knows_the_volume_it_was_made_of(logic, ct_node, scene):
+    """The Segment Editor asks for it otherwise, and DICOM SEG cannot be exported."""
+    node = logic.segment(ct_node)
+    role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
+    assert node.GetNodeReference(role) is ct_node
+    back = segmentation_nodes.segmentation_from_node(node)
+    assert back.grid.same_as(volume_nodes.volume_from_node(ct_node).grid, 1e-6)
+
+
+def test_a_detector_larger_than_any_plate_is_asked_about(logic, scene, state, tmp_path):
+    """2500 pixels of 2 mm would be a detector of 5 m."""
+    pixels = np.arange(250 * 200).reshape(250, 200) % 251
+    path = tmp_path / "front.png"
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(pixels.astype(np.uint8)), str(path))
+    before, questions = state(), []
+
+    def ask(answer):
+        return lambda question: questions.append(question) or answer
+
+    with pytest.raises(InputError, match="no known pixel spacing"):
+        logic.loadRadiograph(path, "AP")
+    with pytest.raises(Cancelled):
+        logic.loadRadiograph(path, "AP", spacing=20.0, ask=ask(False))
+    assert state() == before and "4000 x 5000 mm" in questions[0] and "front.png" in questions[0]
+    assert logic.loadRadiograph(path, "AP", spacing=1.72, ask=ask(False)) is not None and len(questions) == 1
+    assert logic.loadRadiograph(path, "AP", spacing=20.0, ask=ask(True)) is not None and len(questions) == 2
