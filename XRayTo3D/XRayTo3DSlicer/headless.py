@@ -5,7 +5,6 @@ The demo and the tests use it. In the real application :func:`start` finds the a
 
 from __future__ import annotations
 
-import os
 import shutil
 import stat
 import tempfile
@@ -116,7 +115,7 @@ def _start() -> slicer.vtkMRMLScene:
 
 def save_scene(path: str | Path) -> None:
     """Write the whole scene to an .mrb file, whole or not at all; :class:`InputError` when that is not possible."""
-    target = Path(os.path.abspath(path))
+    target = Path(path).absolute()
     if target.suffix.lower() != ".mrb":
         raise InputError(f"{path} must end in .mrb to hold a whole scene: change the file name.")
     # The bundle takes the name of its top folder from the file, so it is written under its own name first.
@@ -135,7 +134,7 @@ def load_scene(path: str | Path) -> None:
     :class:`InputError` when the file is missing or damaged, when a part of it cannot be read, or when it holds names that
     lead out of its own folder; the scene that is there is kept then.
     """
-    source = Path(os.path.abspath(path))
+    source = Path(path).absolute()
     if not source.is_file():
         raise InputError(f"{path} does not exist or is no file: check the path.")
     _check_bundle(source)

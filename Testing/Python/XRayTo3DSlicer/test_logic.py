@@ -388,7 +388,12 @@ def test_a_node_of_another_class_is_refused(logic, scene, state, views, ct_node,
     scene.RemoveNode(gone)
     before = state()
     calls = {
-        "volume": [logic.renderDRR, logic.segment, lambda node: logic.compare(ct_node, node), lambda node: logic.compare(node, ct_node)],
+        "volume": [
+            logic.renderDRR,
+            logic.segment,
+            lambda node: logic.compare(ct_node, node),
+            lambda node: logic.compare(node, ct_node),
+        ],
         "radiograph": [
             lambda node: logic.reconstruct([node]),
             lambda node: logic.reconstruct([views[0], node]),
@@ -436,11 +441,11 @@ def test_damaged_attributes_are_said_and_not_guessed(logic, scene, views):
             radiograph_nodes.radiograph_from_node(node)
 
 
-@pytest.mark.parametrize("kind", ["mirrors it", "is a perspective"])
+@pytest.mark.parametrize("kind", ["mirror it", "is a perspective"])
 def test_a_transform_that_mirrors_or_is_a_perspective_is_refused(logic, views, ct_node, scene, state, kind):
     """A mirror exchanges the patient's left and right, silently; hardened it is part of the node and counts."""
     matrix = np.diag([-1.0, 1.0, 1.0, 1.0])
-    if kind != "mirrors it":
+    if kind != "mirror it":
         matrix = np.eye(4)
         matrix[3, 0] = 1e-3
     segmentation, ball = logic.segment(ct_node), sphere_node((0, 0, 0), 20)
