@@ -411,7 +411,7 @@ def test_a_node_of_another_class_is_refused(logic, scene, state, views, ct_node,
             for no_node in ("CT", 5, [ct_node]):
                 with pytest.raises(InputError, match="is no node of the scene"):
                     call(no_node)
-            with pytest.raises(InputError, match="No .* is chosen"):
+            with pytest.raises(InputError, match=r"No .* is chosen"):
                 call(None)
             if kind != "segmentation":
                 with pytest.raises(InputError, match="Gone is not in the scene"):
