@@ -2,6 +2,7 @@
 set(MODULE_PYTHON_SCRIPTS
   XRayTo3D.py
   XRayTo3DSlicer/__init__.py
+  XRayTo3DSlicer/demo_scene.py
   XRayTo3DSlicer/dependencies.py
   XRayTo3DSlicer/display.py
   XRayTo3DSlicer/headless.py
