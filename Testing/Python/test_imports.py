@@ -54,7 +54,7 @@ def layer(module: str) -> str:
     name = parts[1] if len(parts) > 1 else ""
     if name == "panels" or name in _PANELS:
         return "panels"
-    return "logic" if name == "logic" else "nodes"
+    return "logic" if name in ("logic", "demo_scene") else "nodes"
 
 
 def _points_back(own: str, target: str) -> bool:
