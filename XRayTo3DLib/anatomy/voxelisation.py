@@ -27,7 +27,7 @@ _SLAB = 8
 _VOLUME_TOLERANCE = 0.05
 
 
-def surface_coverage(polydata: vtkPolyData, name: str) -> tuple[np.ndarray, Grid]:
+def surface_fraction(polydata: vtkPolyData, name: str) -> tuple[np.ndarray, Grid]:
     """The share of each voxel inside a closed surface (LPS mm): float32 [z, y, x] from 0 to 1, and its grid.
 
     The outermost voxels of the grid are empty. Raises :class:`InputError` for a surface that is empty, flat or open, or whose
@@ -45,10 +45,10 @@ def surface_coverage(polydata: vtkPolyData, name: str) -> tuple[np.ndarray, Grid
     low, size = low - spacing, inner + 2
     points = points @ axes
     surface.GetPoints().SetData(numpy_to_vtk(points, deep=True))
-    coverage = _test(surface, low, spacing, size)
+    fraction = _test(surface, low, spacing, size)
     grid = Grid(tuple(size), tuple(spacing), tuple(axes @ (low + spacing / 2)), axes)
-    _check_volume(surface, points, float(coverage.sum(dtype=np.float64)) * grid.voxel_volume, name)
-    return coverage, grid
+    _check_volume(surface, points, float(fraction.sum(dtype=np.float64)) * grid.voxel_volume, name)
+    return fraction, grid
 
 
 def _triangles(polydata: vtkPolyData, name: str) -> vtkPolyData:
@@ -108,15 +108,15 @@ def _test(surface: vtkPolyData, low: np.ndarray, spacing: np.ndarray, size: np.n
     image.SetOutsideValue(0)
     image.SetOutputScalarTypeToUnsignedChar()
     nx, ny, nz = (int(n) for n in size)
-    coverage = np.empty((nz, ny, nx), dtype=np.float32)
+    fraction = np.empty((nz, ny, nx), dtype=np.float32)
     for first in range(0, nz, _SLAB):
         count = min(_SLAB, nz - first)
         stencil.SetOutputWholeExtent(0, nx * _TESTS - 1, 0, ny * _TESTS - 1, first * _TESTS, (first + count) * _TESTS - 1)
         image.Update()
         inside = vtk_to_numpy(image.GetOutput().GetPointData().GetScalars())
         blocks = inside.reshape(count, _TESTS, ny, _TESTS, nx, _TESTS)
-        coverage[first : first + count] = blocks.mean(axis=(1, 3, 5), dtype=np.float32)
-    return coverage
+        fraction[first : first + count] = blocks.mean(axis=(1, 3, 5), dtype=np.float32)
+    return fraction
 
 
 def _check_volume(surface: vtkPolyData, points: np.ndarray, found: float, name: str) -> None:

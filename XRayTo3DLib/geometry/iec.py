@@ -63,7 +63,7 @@ def gantry_and_couch(axis: ArrayLike) -> tuple[float, float]:
 
 def source_direction(gantry: float, couch: float) -> np.ndarray:
     """The unit vector (LPS) from the isocentre to the source, the inverse of :func:`gantry_and_couch`."""
-    return _gantry_axes(gantry, couch)[2]
+    return _receptor_axes(gantry, couch)[2]
 
 
 def to_iec(projection: Projection, isocentre: ArrayLike | None = None) -> IecPose:
@@ -81,7 +81,7 @@ def to_iec(projection: Projection, isocentre: ArrayLike | None = None) -> IecPos
     if not to_axis > 0:
         raise InputError("The isocentre lies behind the source: give the point that the beam is aimed at.")
     gantry, couch = gantry_and_couch(towards)
-    x_axis, y_axis = _gantry_axes(gantry, couch)[:2]
+    x_axis, y_axis = _receptor_axes(gantry, couch)[:2]
     sign = -1.0 if projection.is_mirrored else 1.0
     receptor = float(np.degrees(np.arctan2(sign * projection.row_direction @ y_axis, sign * projection.row_direction @ x_axis)))
     corner = projection.origin - (source - distance * towards)
@@ -101,10 +101,7 @@ def to_iec(projection: Projection, isocentre: ArrayLike | None = None) -> IecPos
 
 def from_iec(pose: IecPose, size: tuple[int, int]) -> Projection:
     """The projection of a pose with ``size`` (rows, columns) pixels, the inverse of :func:`to_iec`."""
-    x_gantry, y_gantry, towards = _gantry_axes(pose.gantry, pose.couch)
-    turn = np.radians(pose.receptor)
-    x_axis = np.cos(turn) * x_gantry + np.sin(turn) * y_gantry
-    y_axis = np.cos(turn) * y_gantry - np.sin(turn) * x_gantry
+    x_axis, y_axis, towards = _receptor_axes(pose.gantry, pose.couch, pose.receptor)
     source = np.asarray(pose.isocentre) + pose.source_to_axis * towards
     middle = source - pose.source_to_image * towards
     origin = middle + pose.position[0] * x_axis + pose.position[1] * y_axis
@@ -112,10 +109,10 @@ def from_iec(pose: IecPose, size: tuple[int, int]) -> Projection:
     return Projection(origin, row, column, pose.spacing, size, source=source)
 
 
-def _gantry_axes(gantry: float, couch: float) -> np.ndarray:
-    """The x, y and z axis of GANTRY in LPS, as rows."""
-    a, b = np.radians([gantry, couch])
-    turned = np.array([[np.cos(a), 0.0, -np.sin(a)], [0.0, 1.0, 0.0], [np.sin(a), 0.0, np.cos(a)]])
-    # The couch takes the patient along: in the patient's eyes the machine turns the other way.
-    back = np.array([[np.cos(b), np.sin(b), 0.0], [-np.sin(b), np.cos(b), 0.0], [0.0, 0.0, 1.0]])
-    return turned @ back.T @ _PATIENT
+def _receptor_axes(gantry: float, couch: float, receptor: float = 0.0) -> np.ndarray:
+    """The x, y and z axis of RECEPTOR in LPS, as rows; those of GANTRY for a receptor angle of 0."""
+    from scipy.spatial.transform import Rotation  # takes as long to load as all the rest
+
+    # The gantry turns the receptor, and the couch takes the patient along: in the patient's eyes the machine turns back.
+    turn = Rotation.from_euler("zyz", (receptor, gantry, -couch), degrees=True)
+    return turn.as_matrix().T @ _PATIENT

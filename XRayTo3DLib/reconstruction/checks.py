@@ -10,9 +10,9 @@ import numpy as np
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.fusion.reprojection import reproject, reprojection_error
 from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.geometry.overlap import chord_lengths
 from XRayTo3DLib.geometry.projection import SAME_VIEW_DEGREES
 from XRayTo3DLib.images.radiograph import Radiograph
-from XRayTo3DLib.images.volume import Volume
 from XRayTo3DLib.models.zoo import LoadedModel
 from XRayTo3DLib.progress import silent
 from XRayTo3DLib.reconstruction.methods.base import Method
@@ -54,8 +54,7 @@ def notes_on(radiographs: Sequence[Radiograph], grid: Grid) -> list[str]:
 
 def _share_outside(radiograph: Radiograph, grid: Grid) -> float:
     """The share of the measured line integrals whose rays miss the grid."""
-    ones = Volume(np.ones(grid.shape, np.float32), grid, "1/mm")
-    chord = reproject(ones, [radiograph])[0]
+    chord = chord_lengths(grid, radiograph.projection, margin=0.5)
     values = np.maximum(radiograph.line_integrals, 0)
     return float(values[chord <= 0].sum() / max(float(values.sum()), 1e-12))
 

@@ -11,6 +11,7 @@ from XRayTo3DLib.fusion.closed_form import BETA, check_beta
 from XRayTo3DLib.fusion.iterative import fuse
 from XRayTo3DLib.fusion.reprojection import errors_of, reproject
 from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.geometry.overlap import check_overlap
 from XRayTo3DLib.images.pixel_matching import coarse
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.models.zoo import LoadedModel, ModelFile, load_model
@@ -21,7 +22,6 @@ from XRayTo3DLib.reconstruction.grids import covering_spacing, default_grid, gri
 from XRayTo3DLib.reconstruction.methods.base import Method
 from XRayTo3DLib.reconstruction.methods.registry import method_for
 from XRayTo3DLib.reconstruction.result import Reconstruction
-from XRayTo3DLib.simulation.drr import check_overlap
 
 
 def reconstruct(

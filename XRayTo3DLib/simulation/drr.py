@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import linprog
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.geometry.overlap import boxes_meet, check_overlap, shadow
 from XRayTo3DLib.geometry.projection import Projection
 from XRayTo3DLib.geometry.vectors import ArrayLike
 from XRayTo3DLib.images.radiograph import Radiograph
@@ -23,7 +23,7 @@ from XRayTo3DLib.projection.projector import QUALITIES, project
 from XRayTo3DLib.simulation.beam import bone_part, describe
 from XRayTo3DLib.simulation.detector import expose
 from XRayTo3DLib.simulation.exposure import Exposure
-from XRayTo3DLib.simulation.inserts import Insert, Solid, amounts, shadow, solids
+from XRayTo3DLib.simulation.inserts import Insert, Solid, attenuation_changes, solids
 from XRayTo3DLib.simulation.materials import CORTICAL_BONE, WATER, Material
 
 #: Voxels turned into bone at once; bounds the memory of a call, not its result.
@@ -71,7 +71,7 @@ def render_drr(
     notes = _insert_notes(placed, transform, grid, projections, labels)
 
     paths = _tissue(volume, grid, projections, labels, beam is not None, quality, part(progress, 0.0, 0.9))
-    for number, (solid, materials) in enumerate(amounts(placed, volume, beam is not None)):
+    for number, (solid, materials) in enumerate(attenuation_changes(placed, volume, beam is not None)):
         progress(0.9 + 0.05 * number / len(placed), f"DRR {solid.name}")
         _add_insert(paths, _moved(solid.grid, transform), materials, projections, quality)
     found: list[Radiograph] = []
@@ -87,53 +87,6 @@ def render_drr(
 
 def _moved(grid: Grid, transform: ArrayLike | Sequence[Sequence[float]] | None) -> Grid:
     return grid if transform is None else grid.transformed(transform)
-
-
-def check_overlap(grid: Grid, projection: Projection, name: str) -> None:
-    """Raise :class:`InputError` when the projection cannot be one of a volume on ``grid``.
-
-    That is when its source stands inside the grid, or none of its rays crosses the grid, because the grid lies beside the
-    beam or behind the source.
-    """
-    if projection.source is not None:
-        index = grid.to_index @ np.append(projection.source, 1.0)
-        if ((index[:3] > -0.5) & (index[:3] < np.array(grid.size) - 0.5)).all():
-            raise InputError(f"The source of {name} stands inside the volume: use a larger source-to-isocentre distance.")
-    corners = projection.project(grid.corners)
-    if np.isnan(corners).all():
-        raise InputError(f"The volume lies behind the source of {name}: turn the beam or move the isocentre into the volume.")
-    if _crosses(grid, projection):
-        return
-    if np.isnan(corners).any():
-        raise InputError(
-            f"The beam of {name} misses the volume, which stands beside its source and partly behind it: turn the beam or "
-            "move the isocentre into the volume."
-        )
-    low, high = corners.min(axis=0), corners.max(axis=0)
-    rows, columns = projection.size
-    raise InputError(
-        f"The beam of {name} misses the volume (its shadow falls on columns {low[0]:.0f} to {high[0]:.0f}, rows "
-        f"{low[1]:.0f} to {high[1]:.0f} of a detector of {columns} x {rows}): move the isocentre into the volume."
-    )
-
-
-def _crosses(grid: Grid, projection: Projection) -> bool:
-    """Whether the beam that ends on the detector and the box of the grid have a point in common.
-
-    Both are convex and bounded by planes, so that is a linear program over voxel indices: 0 <= column and row < size, each
-    times the homogeneous w, and w > 0.
-    """
-    rows, columns = projection.size
-    middle = projection.project(grid.centre[np.newaxis])[0]
-    if (middle > -0.5).all() and (middle < np.array([columns, rows]) - 0.5).all():
-        return True  # the usual case, and false for NaN
-    column, row, w = projection.matrix @ grid.affine
-    planes = np.stack([column + 0.5 * w, (columns - 0.5) * w - column, row + 0.5 * w, (rows - 0.5) * w - row, w])
-    planes /= np.linalg.norm(planes[:, :3], axis=1, keepdims=True).clip(1e-12)
-    if not projection.is_cone:
-        planes = planes[:4]  # w is 1 everywhere
-    bounds = [(-0.5, size - 0.5) for size in grid.size]
-    return bool(linprog(np.zeros(3), -planes[:, :3], planes[:, 3], bounds=bounds).status == 0)
 
 
 def _check_finite(volume: Volume) -> None:
@@ -205,8 +158,7 @@ def _insert_notes(
     notes: list[list[str]] = [[] for _ in projections]
     for solid in placed:
         grid = _moved(solid.grid, transform)
-        index = ct.to_index @ np.column_stack([grid.corners, np.ones(8)]).T
-        outside = (index[:3].max(axis=1) < -0.5).any() or (index[:3].min(axis=1) > np.array(ct.size) - 0.5).any()
+        outside = not boxes_meet(ct, grid)
         seen = [shadow(grid, projection) is not None for projection in projections]
         if outside and not any(seen):
             centre = ", ".join(f"{value:.0f}" for value in grid.centre)

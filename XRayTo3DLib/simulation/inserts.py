@@ -20,7 +20,7 @@ from scipy import ndimage
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.grid import Grid
-from XRayTo3DLib.geometry.projection import Projection
+from XRayTo3DLib.geometry.overlap import boxes_meet
 from XRayTo3DLib.images.labelmap import Labelmap
 from XRayTo3DLib.images.volume import Volume, to_attenuation
 from XRayTo3DLib.simulation.beam import bone_part
@@ -73,9 +73,9 @@ class Substance:
 
 @dataclass(frozen=True, eq=False)
 class Solid:
-    """An insert as ``coverage``, its share of each voxel: float32 [z, y, x] on ``grid``, in the frame of the CT."""
+    """An insert as ``fraction``, its share of each voxel: float32 [z, y, x] on ``grid``, in the frame of the CT."""
 
-    coverage: np.ndarray
+    fraction: np.ndarray
     grid: Grid
     substance: Substance
     name: str
@@ -121,18 +121,18 @@ def solids(inserts: Sequence[Insert], ct: Grid) -> list[Solid]:
         name = insert.name or f"insert {number} ({insert.material})"
         polydata: Any = getattr(insert.shape, "polydata", insert.shape)
         if isinstance(insert.shape, (Labelmap, Volume)):
-            coverage, grid = _mask_coverage(_mask(insert, name), insert.shape.grid, ct, name)
+            fraction, grid = _mask_fraction(_mask(insert, name), insert.shape.grid, ct, name)
         elif hasattr(polydata, "GetPolys"):
             if insert.label is not None:
                 raise InputError(f"{name} is a surface, which has no label {insert.label!r}: leave the label out.")
-            from XRayTo3DLib.anatomy.voxelisation import surface_coverage  # vtk is needed for surfaces only
+            from XRayTo3DLib.anatomy.voxelisation import surface_fraction  # vtk is needed for surfaces only
 
-            coverage, grid = surface_coverage(polydata, name)
+            fraction, grid = surface_fraction(polydata, name)
         else:
             raise InputError(
                 f"The shape of {name} is neither a mask nor a surface: give a Labelmap, a boolean Volume or a Surface."
             )
-        found.append(Solid(coverage, grid, substance, name))
+        found.append(Solid(fraction, grid, substance, name))
     return found
 
 
@@ -147,7 +147,7 @@ def _mask(insert: Insert, name: str) -> np.ndarray:
     return array.astype(bool)
 
 
-def _mask_coverage(mask: np.ndarray, grid: Grid, ct: Grid, name: str) -> tuple[np.ndarray, Grid]:
+def _mask_fraction(mask: np.ndarray, grid: Grid, ct: Grid, name: str) -> tuple[np.ndarray, Grid]:
     """The part of a mask that is not empty, with one empty voxel around it, and its grid."""
     if mask.shape != grid.shape:
         raise InputError(f"The mask of {name} has the shape {mask.shape}, its grid has {grid.shape}: pass both alike.")
@@ -167,7 +167,9 @@ def _mask_coverage(mask: np.ndarray, grid: Grid, ct: Grid, name: str) -> tuple[n
     return np.pad(inside, 1), grid.cropped(box).resized(size).padded(1)
 
 
-def amounts(parts: Sequence[Solid], volume: Volume, separate: bool) -> Iterator[tuple[Solid, dict[Material, np.ndarray]]]:
+def attenuation_changes(
+    parts: Sequence[Solid], volume: Volume, separate: bool
+) -> Iterator[tuple[Solid, dict[Material, np.ndarray]]]:
     """For each solid, what it changes on its grid: attenuation in 1/mm at the CT's calibration, by material.
 
     ``separate`` keeps the materials apart; otherwise all of it is counted as water.
@@ -183,41 +185,34 @@ def amounts(parts: Sequence[Solid], volume: Volume, separate: bool) -> Iterator[
 
 
 def _overlaps(solid: Solid, metals: Sequence[Solid]) -> tuple[np.ndarray, np.ndarray]:
-    """The coverage less what later metals displace, and less what earlier ones have displaced already."""
+    """The fraction less what later metals displace, and less what earlier ones have displaced already."""
     place = next((i for i, metal in enumerate(metals) if metal is solid), -1)  # contrast agent is displaced by all metals
-    brought, removed = solid.coverage, solid.coverage
+    brought, removed = solid.fraction, solid.fraction
     for index, other in enumerate(metals):
-        if index == place or not _touch(solid.grid, other.grid):
+        if index == place or not boxes_meet(solid.grid, other.grid):
             continue
-        for where, positions in _positions(solid.coverage, solid.grid, other.grid):
-            left = 1 - ndimage.map_coordinates(other.coverage, positions, order=1, mode="grid-constant")
+        for where, positions in _positions(solid.fraction, solid.grid, other.grid):
+            left = 1 - ndimage.map_coordinates(other.fraction, positions, order=1, mode="grid-constant")
             if index > place:
-                brought = brought.copy() if brought is solid.coverage else brought
+                brought = brought.copy() if brought is solid.fraction else brought
                 brought[where] *= left
             else:
-                removed = removed.copy() if removed is solid.coverage else removed
+                removed = removed.copy() if removed is solid.fraction else removed
                 removed[where] *= left
     return brought, removed
 
 
-def _touch(one: Grid, other: Grid) -> bool:
-    """Whether the LPS boxes around two grids meet."""
-    return bool((one.corners.min(axis=0) <= other.corners.max(axis=0)).all()) and bool(
-        (other.corners.min(axis=0) <= one.corners.max(axis=0)).all()
-    )
-
-
-def _positions(coverage: np.ndarray, grid: Grid, target: Grid) -> Iterator[tuple[tuple[np.ndarray, ...], np.ndarray]]:
+def _positions(fraction: np.ndarray, grid: Grid, target: Grid) -> Iterator[tuple[tuple[np.ndarray, ...], np.ndarray]]:
     """The covered voxels, in portions: their index, and their position (3, N) in voxels [z, y, x] of ``target``."""
     matrix = target.to_index @ grid.affine
-    flat = np.flatnonzero(coverage)
+    flat = np.flatnonzero(fraction)
     for begin in range(0, len(flat), _CHUNK_POINTS):
-        where = np.unravel_index(flat[begin : begin + _CHUNK_POINTS], coverage.shape)
+        where = np.unravel_index(flat[begin : begin + _CHUNK_POINTS], fraction.shape)
         yield where, (matrix[:3, :3] @ np.stack(where[::-1]) + matrix[:3, 3:])[::-1]
 
 
-def _displaced(coverage: np.ndarray, grid: Grid, volume: Volume) -> dict[Material, np.ndarray]:
-    """What the CT holds where ``coverage`` is, in 1/mm: its water and its bone, interpolated as in the projector."""
+def _displaced(fraction: np.ndarray, grid: Grid, volume: Volume) -> dict[Material, np.ndarray]:
+    """What the CT holds where ``fraction`` is, in 1/mm: its water and its bone, interpolated as in the projector."""
     corners = volume.grid.to_index @ np.column_stack([grid.corners, np.ones(8)]).T
     low = np.clip(np.floor(corners[:3].min(axis=1)).astype(int) - 1, 0, volume.grid.size)[::-1]
     high = np.clip(np.ceil(corners[:3].max(axis=1)).astype(int) + 2, 0, volume.grid.size)[::-1]
@@ -229,21 +224,9 @@ def _displaced(coverage: np.ndarray, grid: Grid, volume: Volume) -> dict[Materia
     everything = to_attenuation(local).array.astype(np.float32, copy=False)
     bone = bone_part(everything)
     sources = {WATER: everything - bone, CORTICAL_BONE: bone}
-    found = {material: np.zeros_like(coverage) for material in sources}
-    for where, positions in _positions(coverage, grid, volume.grid):
+    found = {material: np.zeros_like(fraction) for material in sources}
+    for where, positions in _positions(fraction, grid, volume.grid):
         for material, source in sources.items():
             read = ndimage.map_coordinates(source, positions - low[:, None], order=1, mode="grid-constant")
-            found[material][where] = coverage[where] * read
+            found[material][where] = fraction[where] * read
     return found
-
-
-def shadow(grid: Grid, projection: Projection) -> tuple[slice, slice] | None:
-    """The rows and columns of the detector on which a grid can fall; ``None`` when it falls beside it."""
-    corners = projection.project(grid.corners)
-    if np.isnan(corners).all():
-        return None
-    if np.isnan(corners).any():  # partly behind the source
-        return slice(0, projection.size[0]), slice(0, projection.size[1])
-    low = np.maximum(np.floor(corners.min(axis=0)), 0)[::-1].astype(int)
-    high = np.minimum(np.ceil(corners.max(axis=0)) + 1, projection.size[::-1])[::-1].astype(int)
-    return None if (low >= high).any() else (slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1])))

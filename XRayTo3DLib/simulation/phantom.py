@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.grid import Grid
@@ -42,11 +43,7 @@ class Ellipsoid:
 
     def rotation(self) -> np.ndarray:
         """3x3 matrix whose columns are the LPS directions of the three semi-axes."""
-        (cx, cy, cz), (sx, sy, sz) = np.cos(np.radians(self.angles)), np.sin(np.radians(self.angles))
-        about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
-        about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-        about_z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
-        return about_z @ about_y @ about_x
+        return Rotation.from_euler("xyz", self.angles, degrees=True).as_matrix()
 
     def to_unit(self) -> tuple[np.ndarray, np.ndarray]:
         """(A, b) with ``|A x + b| < 1`` for the LPS points x inside."""
@@ -105,7 +102,7 @@ class Phantom:
         for ellipsoid in self.ellipsoids:
             box = _box(ellipsoid, grid)
             if box is not None:
-                share = _coverage(ellipsoid, grid, box, supersample)
+                share = _fraction(ellipsoid, grid, box, supersample)
                 attenuation[box[2], box[1], box[0]] += ellipsoid.difference * share
         # Differences that cancel (a ring is an outer body less an inner one) leave rounding errors below zero.
         hu = (np.maximum(attenuation, 0) / MU_WATER - 1) * 1000
@@ -123,7 +120,7 @@ def _box(ellipsoid: Ellipsoid, grid: Grid) -> list[slice] | None:
     return None if (low >= high).any() else [slice(int(a), int(b)) for a, b in zip(low, high, strict=True)]
 
 
-def _coverage(ellipsoid: Ellipsoid, grid: Grid, box: list[slice], supersample: int) -> np.ndarray:
+def _fraction(ellipsoid: Ellipsoid, grid: Grid, box: list[slice], supersample: int) -> np.ndarray:
     """The share of each voxel of ``box`` inside the ellipsoid and what cuts it, [z, y, x]."""
     inside = None
     positions = [

@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.geometry.overlap import check_overlap, shadow
 from XRayTo3DLib.geometry.projection import Projection
 from XRayTo3DLib.geometry.vectors import ArrayLike
 from XRayTo3DLib.images.itk_images import to_sitk
@@ -23,8 +24,6 @@ from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.images.volume import MU_WATER, Volume, to_attenuation
 from XRayTo3DLib.progress import Progress, silent
 from XRayTo3DLib.projection.projector import project
-from XRayTo3DLib.simulation.drr import check_overlap
-from XRayTo3DLib.simulation.inserts import shadow
 
 _MOST_BYTES = 4e9
 

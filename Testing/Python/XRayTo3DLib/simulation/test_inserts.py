@@ -11,7 +11,7 @@ from vtkmodules.vtkFiltersGeneral import vtkTransformPolyDataFilter
 from vtkmodules.vtkFiltersSources import vtkCubeSource, vtkCylinderSource, vtkPlaneSource, vtkSphereSource
 
 from XRayTo3DLib.anatomy.surfaces import extract_surface
-from XRayTo3DLib.anatomy.voxelisation import surface_coverage
+from XRayTo3DLib.anatomy.voxelisation import surface_fraction
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.grid import Grid
 from XRayTo3DLib.geometry.views import fit_projection, view_projection
@@ -117,9 +117,9 @@ def test_a_long_thin_rod_in_any_direction_keeps_its_thickness():
     moved = vtkTransformPolyDataFilter()
     moved.SetTransform(turn)
     moved.SetInputData(polydata(source))
-    coverage, grid = surface_coverage(polydata(moved), "rod")
-    assert coverage.size < 3e6 and sorted(grid.spacing)[0] < 0.1
-    assert coverage.sum() * grid.voxel_volume == pytest.approx(120 * np.pi, rel=0.005)
+    fraction, grid = surface_fraction(polydata(moved), "rod")
+    assert fraction.size < 3e6 and sorted(grid.spacing)[0] < 0.1
+    assert fraction.sum() * grid.voxel_volume == pytest.approx(120 * np.pi, rel=0.005)
     axis = np.array(turn.TransformVector(0.0, 1.0, 0.0))
     across = view(np.cross(axis, [0, 0, 1.0]), (1, 1), 1.0, None)
     assert added(tissue(-1000.0), [Insert(polydata(moved), 1.0)], across)[0, 0] == pytest.approx(2.0, rel=0.01)
@@ -238,12 +238,12 @@ def test_the_surface_of_a_mask_is_worth_the_mask():
 
 
 def test_small_inserts_stay_small(real_ct):
-    coverage, grid = surface_coverage(sphere(2.0), "bead")
-    assert coverage.size < 1.2e6 and max(grid.spacing) < 0.05
+    fraction, grid = surface_fraction(sphere(2.0), "bead")
+    assert fraction.size < 1.2e6 and max(grid.spacing) < 0.05
     mask = np.zeros(real_ct.grid.shape, dtype=bool)
     mask[50:53, 60:70, 40:42] = True
     (solid,) = solids([Insert(Volume(mask, real_ct.grid), "steel")], real_ct.grid)
-    assert solid.coverage.shape == (5, 12, 4)  # one empty voxel about it
+    assert solid.fraction.shape == (5, 12, 4)  # one empty voxel about it
     np.testing.assert_allclose(solid.grid.centre, (real_ct.grid.affine @ [40.5, 64.5, 51, 1])[:3])
 
 
