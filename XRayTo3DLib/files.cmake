@@ -41,6 +41,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/geometry/__init__.py
   XRayTo3DLib/geometry/grid.py
   XRayTo3DLib/geometry/iec.py
+  XRayTo3DLib/geometry/overlap.py
   XRayTo3DLib/geometry/projection.py
   XRayTo3DLib/geometry/vectors.py
   XRayTo3DLib/geometry/views.py
