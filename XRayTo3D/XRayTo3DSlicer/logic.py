@@ -26,7 +26,6 @@ from XRayTo3DLib.geometry.grid import Grid
 from XRayTo3DLib.geometry.projection import Projection
 from XRayTo3DLib.geometry.vectors import ArrayLike
 from XRayTo3DLib.geometry.views import DEFAULT_SOURCE_TO_DETECTOR
-from XRayTo3DLib.images.resampling import resample
 from XRayTo3DLib.images.volume import check_ct
 from XRayTo3DLib.progress import Progress, part, silent
 from XRayTo3DSlicer import model_nodes, provenance, radiograph_nodes, results, scene, segmentation_nodes, volume_nodes, xrays
@@ -264,21 +263,19 @@ class Logic:
         same with the peak 4095; ``hu_mae_body`` in HU where the CT is above -300 HU; for each of body (all inside the
         skin), lungs and bone ``dice``, ``hd95_mm``, ``volume_ml`` and ``volume_ml_ct``. What is not defined is NaN.
         """
-        from XRayTo3DLib.anatomy.segmentation import segment_ct
-        from XRayTo3DLib.evaluation import comparison, metrics
+        from XRayTo3DLib.evaluation import comparison
 
         estimate, ct = _ct(reconstructionNode), _ct(ctNode)
-        truth = resample(ct, estimate.grid, smooth=True)
-        if not (truth.array > metrics.BODY_HU).any():
-            raise InputError(
-                f"{reconstructionNode.GetName()} and {ctNode.GetName()} do not overlap in space: compare with the CT "
-                "that the radiographs were made from, or register both first."
-            )
+        try:
+            found = comparison.compare_with_ct(ct, {"reconstruction": estimate})
+        except InputError as error:
+            raise InputError(f"{reconstructionNode.GetName()} cannot be compared with {ctNode.GetName()}: {error}") from None
         return {
             "reconstruction": reconstructionNode.GetName(),
             "ct": ctNode.GetName(),
             "range": comparison.RANGE,
-            **comparison.compare(truth, estimate, segment_ct(truth), segment_ct(estimate)),
+            "structures": {},
+            **found.figures["reconstruction"],
         }
 
     def showProjection(self, radiographNode: slicer.vtkMRMLScalarVolumeNode) -> list[slicer.vtkMRMLModelNode]:

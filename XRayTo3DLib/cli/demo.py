@@ -166,24 +166,17 @@ def covering_grid(ct: Volume, size: int) -> Grid:
 
 def measure(ct: Volume, answers: dict[str, Answer], progress: Progress) -> tuple[dict[str, dict[str, Any]], dict[str, Volume]]:
     """Figures of each answer and of the mean volume, and the volumes ``ct`` and ``mean`` on the answers' grid (HU)."""
-    from XRayTo3DLib.anatomy.segmentation import segment_ct
-    from XRayTo3DLib.evaluation.comparison import compare, mean_beside, truth_on
+    from XRayTo3DLib.evaluation.comparison import compare_with_ct
 
-    progress(0.0, "the CT on the grid")
-    answer = next(iter(answers.values()))
-    truth = truth_on(ct, answer.found.volume)
-    labels = segment_ct(truth)
-    volumes = {"ct": truth}
-    figures = {}
-    for number, (name, answer) in enumerate(answers.items()):
-        progress(0.2 + 0.3 * number, name)
-        figures[name] = compare(truth, answer.found.volume, labels, answer.labels)
-    progress(0.8, "mean volume")
-    mean = mean_beside(ct, truth, answers["AP_LAT"].found.radiographs)
-    if mean is not None:
-        volumes["mean"] = mean[1]
-        figures["mean"] = {"region": mean[0], **compare(truth, mean[1], labels, segment_ct(mean[1]))}
-    return figures, volumes
+    found = compare_with_ct(
+        ct,
+        {name: answer.found.volume for name, answer in answers.items()},
+        {name: answer.labels for name, answer in answers.items()},
+        answers["AP_LAT"].found.radiographs,
+        progress,
+    )
+    volumes = {"ct": found.truth} | ({} if found.mean is None else {"mean": found.mean})
+    return found.figures, volumes
 
 
 def _results(

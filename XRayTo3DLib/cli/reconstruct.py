@@ -203,8 +203,7 @@ def _grid(radiographs: list[Radiograph], args: argparse.Namespace, card: dict[st
 
 def _results(radiographs: list[Radiograph], answer: Answer, ct: Volume | None) -> tuple[dict[str, Any], Volume | None]:
     """What ``metrics.json`` holds, and the CT on the reconstruction's grid."""
-    from XRayTo3DLib.anatomy.segmentation import segment_ct
-    from XRayTo3DLib.evaluation.comparison import RANGE, compare, mean_beside, truth_on
+    from XRayTo3DLib.evaluation.comparison import RANGE, compare_with_ct
     from XRayTo3DLib.report.work import beam_in_words, describe, peak_memory_gb
 
     found = answer.found
@@ -216,16 +215,10 @@ def _results(radiographs: list[Radiograph], answer: Answer, ct: Volume | None) -
     }
     truth = None
     if ct is not None:
-        truth = truth_on(ct, found.volume)
+        compared = compare_with_ct(ct, {"reconstruction": found.volume}, {"reconstruction": answer.labels}, found.radiographs)
+        truth = compared.truth
         results["range"] = RANGE
-        labels = segment_ct(truth)
-        results["comparison_with_ct"] = {"reconstruction": compare(truth, found.volume, labels, answer.labels)}
-        mean = mean_beside(ct, truth, found.radiographs)
-        if mean is not None:
-            results["comparison_with_ct"]["mean"] = {
-                "region": mean[0],
-                **compare(truth, mean[1], labels, segment_ct(mean[1])),
-            }
+        results["comparison_with_ct"] = compared.figures
     return results, truth
 
 

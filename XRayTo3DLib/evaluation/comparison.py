@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from XRayTo3DLib.images.labelmap import Labelmap
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.images.resampling import resample
 from XRayTo3DLib.images.volume import Volume, to_hu
+from XRayTo3DLib.progress import Progress, silent
 from XRayTo3DLib.reconstruction.methods.baselines import closest_mean
 
 #: What every table of figures says about itself.
@@ -33,22 +34,44 @@ STRUCTURE_FIGURES = ("dice", "hd95_mm", "nsd")
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """``truth``: the CT (HU) on the volume's grid; ``labels``: its structures; ``figures``: as :func:`compare` gives them."""
+    """``truth``: the CT (HU) on the volumes' grid, and its ``labels``; ``figures``: as :func:`compare` gives them, by name.
+
+    ``mean``: the mean volume (HU) on the same grid, where one was asked for and there is one; its figures stand under ``"mean"``,
+    with the ``region`` it is the mean of.
+    """
 
     truth: Volume
     labels: Labelmap
-    figures: dict[str, Any]
+    figures: dict[str, dict[str, Any]]
+    mean: Volume | None = None
 
 
-def compare_with_ct(ct: Volume, volume: Volume, found: Labelmap | None = None) -> Comparison:
-    """A reconstruction (HU or 1/mm) against the CT, on the reconstruction's grid.
+def compare_with_ct(
+    ct: Volume,
+    volumes: Mapping[str, Volume],
+    found: Mapping[str, Labelmap | None] | None = None,
+    radiographs: Sequence[Radiograph] = (),
+    progress: Progress = silent,
+) -> Comparison:
+    """Reconstructions on one grid (HU or 1/mm, by name) against the CT, and the mean volume beside them.
 
-    ``found``: the reconstruction's structures, which are found here where they are not given. Raises :class:`InputError` when the
-    CT's body is not on the reconstruction's grid.
+    ``found``: the reconstructions' structures by name; those of a name that is not there are found here. With the ``radiographs``
+    that were reconstructed, the mean of the training CTs that fits them best is compared too. Raises :class:`InputError` when the
+    CT's body is not on the reconstructions' grid.
     """
-    truth = truth_on(ct, volume)
+    progress(0.0, "the CT on the grid")
+    truth = truth_on(ct, next(iter(volumes.values())))
     labels = segment_ct(truth)
-    return Comparison(truth, labels, compare(truth, volume, labels, found or structures(volume)))
+    figures: dict[str, dict[str, Any]] = {}
+    for number, (name, volume) in enumerate(volumes.items()):
+        progress(0.2 + 0.6 * number / len(volumes), name)
+        own = found[name] if found is not None and name in found else structures(volume)
+        figures[name] = compare(truth, volume, labels, own)
+    progress(0.8, "mean volume")
+    mean = mean_beside(ct, truth, radiographs) if radiographs else None
+    if mean is not None:
+        figures["mean"] = {"region": mean[0], **compare(truth, mean[1], labels, structures(mean[1]))}
+    return Comparison(truth, labels, figures, None if mean is None else mean[1])
 
 
 def truth_on(ct: Volume, volume: Volume) -> Volume:
@@ -56,8 +79,8 @@ def truth_on(ct: Volume, volume: Volume) -> Volume:
     truth = resample(ct, volume.grid, smooth=True)
     if not (truth.array > metrics.BODY_HU).any():
         raise InputError(
-            "The CT to compare with does not overlap the reconstruction in space: bring both into the same coordinates "
-            "(--isocentre of the X-rays, or --grid-centre)."
+            "The CT to compare with does not overlap the reconstruction in space: compare with the CT that the X-rays were made "
+            "from, or bring both into the same coordinates first (the isocentre of the X-rays, or the centre of the grid)."
         )
     return truth
 
