@@ -14,7 +14,7 @@ CARD = {
     "region": ["chest"],
     "inputs": {"views": {"minimum": 1, "maximum": 3}, "beam": ["parallel", "cone"], "unit": "line integral"},
     "outputs": {
-        "grid": {"size": [24, 24, 24], "spacing_mm": [2.0, 16.0], "multiple_of": 8},
+        "grid": {"size": [24, 24, 24], "spacing_mm": [2.0, 32.0], "multiple_of": 8},
         "unit": "attenuation over that of water",
         "channels": ["mean", "standard deviation"],
     },
