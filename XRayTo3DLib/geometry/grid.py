@@ -161,8 +161,10 @@ class Grid:
     @staticmethod
     def centred(centre: ArrayLike, size: int | Sequence[int] = 64, spacing: float | Sequence[float] = 4.0) -> Grid:
         """An LPS-aligned grid around ``centre`` (mm)."""
-        sizes = np.broadcast_to(np.asarray(size, dtype=int), 3)
-        spacings = np.broadcast_to(np.asarray(spacing, dtype=float), 3)
+        sizes, spacings = numbers(size), numbers(spacing)
+        if sizes.shape not in ((), (3,)) or spacings.shape not in ((), (3,)):
+            raise InputError(f"A grid needs one or three sizes and spacings (x, y, z), not {size!r} and {spacing!r}: correct them.")
+        sizes, spacings = np.broadcast_to(sizes, 3), np.broadcast_to(spacings, 3)
         origin = vector(centre, "grid centre") - (sizes - 1) / 2 * spacings
         return Grid(tuple(sizes), tuple(spacings), tuple(origin))  # type: ignore[arg-type]
 

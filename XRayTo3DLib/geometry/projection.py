@@ -42,6 +42,13 @@ def detector_size(size: object) -> tuple[int, int]:
     return int(sides[0]), int(sides[1])
 
 
+def _pixel_spacing(spacing: object) -> tuple[float, float]:
+    sides = numbers(spacing)
+    if sides.shape != (2,) or not ((sides > 1 / LARGEST_LENGTH) & (sides < LARGEST_LENGTH)).all():
+        raise InputError(f"The detector's pixel spacing {spacing} must be two positive numbers in mm: correct the spacing.")
+    return float(sides[0]), float(sides[1])
+
+
 @dataclass(frozen=True, eq=False)
 class Projection:
     """The geometry of one radiograph: immutable with all its arrays, hashable, and equal to one with the same numbers.
@@ -72,12 +79,7 @@ class Projection:
         if abs(self.row_direction @ self.column_direction) > 1e-4:
             raise InputError("The detector's row and column directions are not at right angles: correct the geometry.")
         object.__setattr__(self, "size", detector_size(self.size))
-        spacing = numbers(self.spacing)
-        if spacing.shape != (2,) or not ((spacing > 1 / LARGEST_LENGTH) & (spacing < LARGEST_LENGTH)).all():
-            raise InputError(
-                f"The detector's pixel spacing {self.spacing} must be two positive numbers in mm: correct the spacing."
-            )
-        object.__setattr__(self, "spacing", (float(spacing[0]), float(spacing[1])))
+        object.__setattr__(self, "spacing", _pixel_spacing(self.spacing))
         if (self.source is None) == (self.ray_direction is None):
             raise InputError("A projection needs either a source point (cone beam) or a ray direction (parallel beam).")
         if self.source is not None:
@@ -274,6 +276,8 @@ class Projection:
         meant, because the usual cause is a swapped axis. Opposite parallel beams are mirror images with the same matrix: there
         ``mirrored`` picks one of the two. Raises :class:`InputError` for a singular, skewed or mirrored matrix.
         """
+        if spacing is not None:
+            spacing = _pixel_spacing(spacing)
         values = numbers(matrix)
         if values.shape != (3, 4) or not np.isfinite(values).all():
             raise InputError(f"A projection matrix must be 3x4 finite numbers, got shape {values.shape}: correct it.")

@@ -7,8 +7,8 @@ the picture. A secondary capture is a picture without geometry, whose scale of g
 Of the standard's attributes, those of a cone beam follow from :mod:`XRayTo3DLib.geometry.iec`: any pose of a C-arm becomes angles
 of gantry, couch and receptor about an isocentre. They are decimal text of 16 characters and presume a patient who lies
 supine, head first; they know no parallel beam (RT Image is meant for a "conical imaging geometry": distances and position
-stay empty then, as unknown), nor the name and the notes of a radiograph. So a private block holds all of this once more,
-as doubles in LPS mm, and :func:`XRayTo3DLib.io.radiographs.read_radiograph` takes it from there.
+stay empty then, as unknown), nor the name and the notes of a radiograph. So a private element holds all of this once more,
+as JSON with every digit (:meth:`Projection.to_dict`), and :func:`XRayTo3DLib.io.radiographs.read_radiograph` takes it from there.
 
 Pixels are 16 bit, and stored * RescaleSlope + RescaleIntercept is the line integral, to half a step of 1/65535 of the
 picture's range. Sources: DICOM PS3.3 A.17 (RT Image), C.8.8.2 (its module), C.11.2 (window), PS3.5 7.8 (private data).
@@ -19,12 +19,12 @@ from __future__ import annotations
 import json
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pydicom
 from pydicom.config import IGNORE
-from pydicom.dataset import Dataset, FileMetaDataset, PrivateBlock
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, RTImageStorage, generate_uid
 from pydicom.valuerep import DSfloat
 
@@ -43,9 +43,8 @@ if TYPE_CHECKING:
 #: The unit of the rescaled values, in RescaleType: line integrals, as DICOM has no word for them.
 RESCALE_TYPE = "LN(I0/I)"
 _CREATOR, _GROUP = "XRayTo3D", 0x0021
-#: Numbers of the private elements: vectors of doubles, and text.
-_VECTORS = {"origin": 1, "row_direction": 2, "column_direction": 3, "spacing": 4, "source": 5, "ray_direction": 6}
-_TEXT = 7
+#: Number of the private element.
+_TEXT = 1
 _LEVELS = 65535
 _LETTERS = (("L", "R"), ("P", "A"), ("H", "F"))
 
@@ -98,23 +97,14 @@ def stored_in_rtimage(dataset: Dataset, geometry: bool = True, name: str = "The 
     try:
         text = block[_TEXT].value
         about = json.loads(text.rstrip(b"\0 ") if isinstance(text, bytes) else text)
-        projection = _stored_projection(block, (int(dataset.Rows), int(dataset.Columns))) if geometry else None
+        projection = Projection.from_dict(about["projection"]) if geometry else None
+        if projection is not None and projection.size != (int(dataset.Rows), int(dataset.Columns)):
+            raise ValueError(f"it is one of {projection.size[0]} x {projection.size[1]} pixels")
         return Stored(projection, str(about["name"]), bool(about["calibrated"]), tuple(map(str, about["notes"])))
-    except (KeyError, ValueError, TypeError, IndexError) as error:
+    except (KeyError, ValueError, TypeError, IndexError, RecursionError) as error:
         if not geometry:
             return None
         raise InputError(f"{name} has a damaged geometry ({error}): give view, spacing and distances.") from None
-
-
-def _stored_projection(block: PrivateBlock, size: tuple[int, int]) -> Projection:
-    found = {name: _doubles(block[number].value) for name, number in _VECTORS.items() if number in block}
-    down, across = found.pop("spacing")
-    return Projection(**found, spacing=(float(down), float(across)), size=size)
-
-
-def _doubles(value: Any) -> np.ndarray:
-    """The numbers of a private element; software that copies files without knowing them may leave their bytes."""
-    return np.frombuffer(value, dtype="<f8") if isinstance(value, bytes) else np.array(value, dtype=np.float64)
 
 
 def _dataset(radiograph: Radiograph, isocentre: ArrayLike | None) -> Dataset:
@@ -145,11 +135,8 @@ def _dataset(radiograph: Radiograph, isocentre: ArrayLike | None) -> Dataset:
     _set_pixels(dataset, radiograph)
     _set_geometry(dataset, projection, isocentre)
     block = dataset.private_block(_GROUP, _CREATOR, create=True)
-    for name, number in _VECTORS.items():
-        value = getattr(projection, name)
-        if value is not None:
-            block.add_new(number, "FD", [float(v) for v in value])
     about = {"name": radiograph.name, "calibrated": radiograph.calibrated, "notes": list(radiograph.notes)}
+    about["projection"] = projection.to_dict()
     block.add_new(_TEXT, "UT", json.dumps(about))
     return dataset
 

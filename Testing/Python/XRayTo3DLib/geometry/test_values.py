@@ -112,6 +112,14 @@ def test_wrong_types_are_one_sentence():
     for spacing in (None, "text", (1,), (1, "2"), (0, 1), 3.0):
         with pytest.raises(InputError, match="pixel spacing"):
             Projection((0, 0, 0), (1, 0, 0), (0, 0, 1), spacing, (4, 4), ray_direction=(0, 1, 0))
+        if spacing is not None:
+            with pytest.raises(InputError, match="pixel spacing"):
+                Projection.from_matrix(np.eye(3, 4), (4, 4), spacing)
+    for size in ("4", (4, 4), None, [[1, 2], [3]], 4.5, 0):
+        with pytest.raises(InputError):
+            Grid.centred((0, 0, 0), size)
+        with pytest.raises(InputError):
+            Grid.centred((0, 0, 0), 4, -1.0 if size in (0, 4.5) else size)
     for matrix in (None, "text", np.eye(3), [[1, 2], [3]], np.full((4, 4), np.nan), np.diag([1, 1, 1, 2]), np.diag([1, 1, 0, 1])):
         with pytest.raises(InputError):
             Grid.from_affine(matrix, (4, 4, 4))
