@@ -24,7 +24,7 @@ _PUBLIC = {
     "io.volumes": ["read_volume", "write_volume"],
     "io.radiographs": ["read_radiograph", "write_radiograph"],
     "io.pictures": ["write_picture"],
-    "io.labelmaps": ["read_labelmap"],
+    "io.segmentations": ["read_labelmap"],
     "io.surfaces": ["write_surface"],
     "io.transforms": ["read_transform"],
     "io.rtimage": ["write_rtimage"],

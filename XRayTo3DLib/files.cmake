@@ -2,6 +2,7 @@
 set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/__init__.py
   XRayTo3DLib/anatomy/__init__.py
+  XRayTo3DLib/anatomy/catalogue.py
   XRayTo3DLib/anatomy/segmentation.py
   XRayTo3DLib/anatomy/surfaces.py
   XRayTo3DLib/anatomy/voxelisation.py
@@ -60,7 +61,6 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/io/dicom_series.py
   XRayTo3DLib/io/image_files.py
   XRayTo3DLib/io/image_headers.py
-  XRayTo3DLib/io/labelmaps.py
   XRayTo3DLib/io/matrices.py
   XRayTo3DLib/io/pictures.py
   XRayTo3DLib/io/radiograph_images.py

@@ -8,14 +8,13 @@ import numpy as np
 import slicer
 import vtk
 
+from XRayTo3DLib.anatomy.catalogue import structure_colour, structure_opacity, terminology
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.images.labelmap import Labelmap
-from XRayTo3DSlicer import display, mrml, provenance, scene
+from XRayTo3DLib.images.labelmap import LARGEST_LABEL, Labelmap
+from XRayTo3DSlicer import mrml, provenance, scene
 
 #: Smoothing of closed surfaces. Slicer's own 0.5 makes what is two voxels thick vanish, as ribs on 4 mm voxels are.
 _SMOOTHING = "0.2"
-#: A labelmap has eight bits.
-_LARGEST_LABEL = 255
 _LABELMAP = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
 _GEOMETRY = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
 
@@ -39,15 +38,15 @@ def segmentation_to_node(
     for order, (label, structure) in enumerate(labelmap.names.items()):
         segment = slicer.vtkSegment()
         segment.SetName(structure)
-        segment.SetColor(*display.structure_colour(structure, order))
+        segment.SetColor(*structure_colour(structure, order))
         segment.SetLabelValue(label)
         # All segments share the one image: that is how Slicer stores segments that do not overlap.
         segment.AddRepresentation(_LABELMAP, image)
-        code = display.terminology(structure)
+        code = terminology(structure)
         if code is not None:
             segment.SetTag(segment.GetTerminologyEntryTagName(), code)
         segmentation.AddSegment(segment, structure)
-        node.GetDisplayNode().SetSegmentOpacity3D(structure, display.structure_opacity(structure))
+        node.GetDisplayNode().SetSegmentOpacity3D(structure, structure_opacity(structure))
     node.CreateClosedSurfaceRepresentation()
     provenance.write(node, Type=provenance.SEGMENTATION)
     scene.put(node)
@@ -65,7 +64,7 @@ def segmentation_from_node(node: slicer.vtkMRMLSegmentationNode) -> Labelmap:
 def structures_from_node(node: slicer.vtkMRMLSegmentationNode) -> list[Labelmap]:
     """The segments whole: in one labelmap where none can overlap, else in one each, on the reference geometry."""
     count = _segment_count(node)
-    if node.GetSegmentation().GetNumberOfLayers() == 1 and count <= _LARGEST_LABEL:
+    if node.GetSegmentation().GetNumberOfLayers() == 1 and count <= LARGEST_LABEL:
         return [_merged(node, range(count))]
     return [_merged(node, [index]) for index in range(count)]
 
@@ -82,11 +81,11 @@ def _merged(node: slicer.vtkMRMLSegmentationNode, chosen: Sequence[int]) -> Labe
     segmentation = node.GetSegmentation()
     segments = [segmentation.GetNthSegment(index) for index in chosen]
     labels = [segment.GetLabelValue() for segment in segments]
-    if len(set(labels)) < len(labels) or not all(0 < label <= _LARGEST_LABEL for label in labels):
+    if len(set(labels)) < len(labels) or not all(0 < label <= LARGEST_LABEL for label in labels):
         labels = list(range(1, len(segments) + 1))
-    if len(labels) > _LARGEST_LABEL:
+    if len(labels) > LARGEST_LABEL:
         raise InputError(
-            f"The segmentation {node.GetName()} has {len(labels)} segments: at most {_LARGEST_LABEL} are possible; split it."
+            f"The segmentation {node.GetName()} has {len(labels)} segments: at most {LARGEST_LABEL} are possible; split it."
         )
     ids, values = vtk.vtkStringArray(), vtk.vtkIntArray()
     for index, label in zip(chosen, labels, strict=True):

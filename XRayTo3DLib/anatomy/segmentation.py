@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import SimpleITK as sitk
 from scipy import ndimage
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.grid import Grid
-from XRayTo3DLib.images.itk_images import to_sitk
 from XRayTo3DLib.images.labelmap import Labelmap
+from XRayTo3DLib.images.resampling import resample_mask
 from XRayTo3DLib.images.volume import Volume, to_hu
 
 STRUCTURES = {1: "body", 2: "lungs", 3: "bone"}
@@ -74,7 +73,7 @@ def segment_ct(volume: Volume) -> Labelmap:
     bone = _pieces(bone & ~_contrast_agent(array, bone, spacing, voxel_ml), _MIN_BONE_ML / voxel_ml)
     labels = np.zeros(volume.grid.shape, dtype=np.uint8)
     for number, mask in ((1, body), (2, lungs), (3, bone)):
-        labels[_fine(mask, grid, volume.grid)] = number
+        labels[resample_mask(mask, grid, volume.grid)] = number
     return Labelmap(labels, volume.grid, dict(STRUCTURES))
 
 
@@ -89,17 +88,6 @@ def _coarse(volume: Volume) -> tuple[np.ndarray, Grid]:
         split = (*array.shape[:axis], -1, factor, *array.shape[axis + 1 :])
         array = array.reshape(split).mean(axis=axis + 1, dtype=np.float32)
     return array, volume.grid.coarsened(factors[::-1])
-
-
-def _fine(mask: np.ndarray, grid: Grid, target: Grid) -> np.ndarray:
-    """A mask on another grid, where linear interpolation puts it at one half or more."""
-    if grid is target:
-        return mask
-    # The outermost voxels reach past their centres.
-    image = to_sitk(np.pad(mask, 1, mode="edge").astype(np.float32), grid.padded(1))
-    direction = target.direction.ravel().tolist()
-    moved = sitk.Resample(image, target.size, sitk.Transform(), sitk.sitkLinear, target.origin, target.spacing, direction)
-    return sitk.GetArrayViewFromImage(moved) >= 0.5
 
 
 def _body(array: np.ndarray, core: np.ndarray, spacing: np.ndarray, axial: int) -> np.ndarray:

@@ -213,7 +213,7 @@ def run(args: argparse.Namespace) -> None:
     from XRayTo3DLib.cli.outputs import keep_inputs, staged
     from XRayTo3DLib.cli.threads import use_threads
     from XRayTo3DLib.images.display import PERCENTILES
-    from XRayTo3DLib.io.labelmaps import read_labelmap
+    from XRayTo3DLib.io.segmentations import read_labelmap
     from XRayTo3DLib.io.transforms import read_transform
     from XRayTo3DLib.io.volumes import read_volume
     from XRayTo3DLib.simulation.drr import render_drr

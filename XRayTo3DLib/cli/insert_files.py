@@ -35,7 +35,7 @@ def split_insert(text: str) -> tuple[Path, str, str]:
 
 def read_insert(path: Path, label: str, material: str) -> Insert:
     """The insert of :func:`split_insert`, in LPS mm; :class:`InputError` for a file that holds no shape."""
-    from XRayTo3DLib.io.labelmaps import read_labelmap
+    from XRayTo3DLib.io.segmentations import read_labelmap
     from XRayTo3DLib.io.surfaces import SURFACES, read_surface
     from XRayTo3DLib.simulation.inserts import Insert
 

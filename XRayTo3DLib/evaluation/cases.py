@@ -8,18 +8,17 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.evaluation.comparison import structures
 from XRayTo3DLib.evaluation.protocol import BODY_HU, STANDARD, Protocol, protocol_grid
 from XRayTo3DLib.geometry.grid import Grid
-from XRayTo3DLib.images.itk_images import grid_of
 from XRayTo3DLib.images.labelmap import Labelmap
 from XRayTo3DLib.images.orientation import oriented
-from XRayTo3DLib.images.resampling import resample
+from XRayTo3DLib.images.resampling import resample, resample_labels
 from XRayTo3DLib.images.volume import Volume
-from XRayTo3DLib.io.volumes import read_image, read_volume
+from XRayTo3DLib.io.segmentations import read_labelmap
+from XRayTo3DLib.io.volumes import read_volume
 
 #: Endings of CT files, longest first: only these are cut off a name, which may itself hold dots, as a DICOM UID does.
 ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
@@ -118,14 +117,7 @@ def read_case(path: Path, protocol: Protocol = STANDARD, name: str | None = None
 
 
 def _labels(path: Path, scan: Grid, placed: Grid) -> np.ndarray:
-    """The labels (any integer type, any order of axes) on ``placed``, which is reckoned from the first voxel of ``scan``."""
-    image = read_image(path)
-    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
-        raise InputError(f"{path} is no label map of one volume: make it one, or take it from beside the CT.")
-    origin = np.array(grid_of(image).origin) - np.array(scan.origin)
-    image.SetOrigin(origin.tolist())
-    direction = placed.direction.ravel().tolist()
-    moved = sitk.Resample(
-        image, placed.size, sitk.Transform(), sitk.sitkNearestNeighbor, placed.origin, placed.spacing, direction, 0
-    )
-    return sitk.GetArrayFromImage(moved)
+    """The labels (any order of axes) on ``placed``, which is reckoned from the first voxel of ``scan``."""
+    found = read_labelmap(path)
+    own = replace(found.grid, origin=tuple(np.array(found.grid.origin) - np.array(scan.origin)))
+    return resample_labels(found.array, own, placed)

@@ -9,6 +9,9 @@ import numpy as np
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.grid import Grid
 
+#: A label map has eight bits.
+LARGEST_LABEL = 255
+
 
 @dataclass(frozen=True, eq=False)
 class Labelmap:

@@ -1,4 +1,4 @@
-"""Volumes on another grid."""
+"""Volumes, label maps and masks on another grid."""
 
 from __future__ import annotations
 
@@ -23,6 +23,24 @@ def resample(volume: Volume, grid: Grid, smooth: bool = False) -> Volume:
             if width > 0:
                 image = sitk.RecursiveGaussian(image, width, direction=axis)
     outside = AIR_HU if volume.unit == "HU" else 0.0
+    return Volume(_on(image, grid, sitk.sitkLinear, outside), grid, volume.unit)
+
+
+def resample_labels(labels: np.ndarray, own: Grid, grid: Grid) -> np.ndarray:
+    """Whole numbers [z, y, x] on ``own`` as those of the nearest voxels on ``grid``, of the same type; outside is 0."""
+    return labels if own.same_as(grid) else _on(to_sitk(labels, own), grid, sitk.sitkNearestNeighbor, 0)
+
+
+def resample_mask(mask: np.ndarray, own: Grid, grid: Grid) -> np.ndarray:
+    """A boolean mask [z, y, x] on ``grid``: where linear interpolation puts it at one half or more, so that edges stay smooth."""
+    if own.same_as(grid):
+        return mask
+    # The outermost voxels reach past their centres.
+    image = to_sitk(np.pad(mask, 1, mode="edge").astype(np.float32), own.padded(1))
+    return _on(image, grid, sitk.sitkLinear, 0) >= 0.5
+
+
+def _on(image: sitk.Image, grid: Grid, interpolation: int, outside: float) -> np.ndarray:
     direction = grid.direction.ravel().tolist()
-    moved = sitk.Resample(image, grid.size, sitk.Transform(), sitk.sitkLinear, grid.origin, grid.spacing, direction, outside)
-    return Volume(sitk.GetArrayFromImage(moved), grid, volume.unit)
+    moved = sitk.Resample(image, grid.size, sitk.Transform(), interpolation, grid.origin, grid.spacing, direction, outside)
+    return sitk.GetArrayFromImage(moved)

@@ -14,6 +14,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from XRayTo3DLib.errors import InputError
+from XRayTo3DLib.files import parse_json
 from XRayTo3DLib.geometry.projection import Projection
 from XRayTo3DLib.images.itk_images import metadata
 
@@ -86,7 +87,7 @@ def stored_in_image(image: sitk.Image, geometry: bool, name: str) -> Stored | No
         raise InputError(f"{name} has lost the plane of its detector (it is 2D): give view, spacing and distances.")
     try:
         projection = _projection(image, key, np.array([float(v) for v in numbers])) if geometry else None
-        return Stored(projection, title, calibrated, tuple(map(str, json.loads(notes))))
+        return Stored(projection, title, calibrated, tuple(map(str, parse_json(notes, name))))
     except (ValueError, TypeError):
         if not geometry:
             return None
@@ -97,7 +98,7 @@ def stored_in_image(image: sitk.Image, geometry: bool, name: str) -> Stored | No
 
 def _unquoted(name: str) -> str:
     try:
-        return str(json.loads(name)) if name.startswith('"') else name
+        return str(parse_json(name, "The name")) if name.startswith('"') else name
     except ValueError:
         return name
 

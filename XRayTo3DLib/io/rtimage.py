@@ -30,7 +30,7 @@ from pydicom.valuerep import DSfloat
 
 import XRayTo3DLib
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.files import writing
+from XRayTo3DLib.files import parse_json, writing
 from XRayTo3DLib.geometry.iec import gantry_and_couch, to_iec
 from XRayTo3DLib.geometry.projection import Projection
 from XRayTo3DLib.geometry.vectors import ArrayLike
@@ -96,7 +96,7 @@ def stored_in_rtimage(dataset: Dataset, geometry: bool = True, name: str = "The 
         return None
     try:
         text = block[_TEXT].value
-        about = json.loads(text.rstrip(b"\0 ") if isinstance(text, bytes) else text)
+        about = parse_json(text.rstrip(b"\0 ") if isinstance(text, bytes) else text, name)
         projection = Projection.from_dict(about["projection"]) if geometry else None
         if projection is not None and projection.size != (int(dataset.Rows), int(dataset.Columns)):
             raise ValueError(f"it is one of {projection.size[0]} x {projection.size[1]} pixels")

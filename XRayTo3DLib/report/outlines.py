@@ -7,16 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
-#: Colours by name, told apart by people with any colour vision (after Okabe and Ito) and seen on grey; used in turn.
-COLOURS = {
-    "orange": (0.90, 0.62, 0.00),
-    "light blue": (0.34, 0.71, 0.91),
-    "yellow": (0.94, 0.89, 0.26),
-    "green": (0.00, 0.75, 0.50),
-    "pink": (0.90, 0.50, 0.75),
-    "red": (0.92, 0.30, 0.15),
-    "blue": (0.25, 0.45, 0.95),
-}
+from XRayTo3DLib.anatomy.catalogue import COLOURS
+
 #: Small pictures are enlarged to about this many pixels along their longer side, so that outlines look smooth.
 _SIDE = 900
 #: Outlines are this wide in pixels, and drawn this much finer and averaged, but not in pictures larger than that.

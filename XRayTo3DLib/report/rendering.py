@@ -12,12 +12,11 @@ from collections.abc import Sequence
 import numpy as np
 from vtkmodules.util.numpy_support import vtk_to_numpy
 
+from XRayTo3DLib.anatomy.catalogue import Colour, structure_colour
 from XRayTo3DLib.anatomy.surfaces import Surface
-from XRayTo3DLib.io.segmentations import STRUCTURES
 
 #: Opacity seen face on; it rises towards the outline, as on glass.
 _OPACITY = {"body": 0.18, "lungs": 0.55}
-_OTHER = (0.6, 0.6, 0.8)
 _BACKGROUND = np.array([0.09, 0.11, 0.14])
 #: Towards the viewer, who stands in front of the patient (-y), to the left (+x) and a little above: LPS.
 _TOWARDS = np.array([0.55, -1.0, 0.18])
@@ -40,13 +39,13 @@ def render(groups: Sequence[Sequence[Surface]], side: int = 370) -> np.ndarray:
     scale = 0.94 * pixels / max(high[0] - low[0], high[1] - low[1], 1e-6)
     panels = []
     for surfaces in groups:
-        layers = [_layer(s, axes, (low + high) / 2, scale, pixels) for s in surfaces]
+        layers = [_layer(s, structure_colour(s.name, n), axes, (low + high) / 2, scale, pixels) for n, s in enumerate(surfaces)]
         panels.append(_blend(layers, pixels).reshape(side, _FINER, side, _FINER, 3).mean(axis=(1, 3)))
     return np.concatenate(panels, axis=1)
 
 
 def _layer(
-    surface: Surface, axes: np.ndarray, middle: np.ndarray, scale: float, pixels: int
+    surface: Surface, own: Colour, axes: np.ndarray, middle: np.ndarray, scale: float, pixels: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Depth (-inf where there is nothing), colour and opacity of a surface's nearest points, one a pixel."""
     points = (vtk_to_numpy(surface.polydata.GetPoints().GetData()) @ axes.T - middle) * scale
@@ -75,7 +74,7 @@ def _layer(
     facing /= np.maximum(np.linalg.norm(facing, axis=1, keepdims=True), 1e-6)
     towards = np.clip(facing[:, 2], 0, 1)
     light = np.clip(facing @ np.array([-0.35, 0.45, 0.82], np.float32), 0, 1)
-    colour = np.array(STRUCTURES.get(surface.name, (_OTHER, ""))[0]) * (0.35 + 0.75 * light[:, None]) + 0.18 * light[:, None] ** 30
+    colour = np.array(own) * (0.35 + 0.75 * light[:, None]) + 0.18 * light[:, None] ** 30
     base = _OPACITY.get(surface.name, 1.0)
     opacity = (base + (1 - base) * (1 - towards) ** 3) * np.isfinite(depth)
     return depth, np.clip(colour, 0, 1), opacity

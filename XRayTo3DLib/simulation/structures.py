@@ -10,17 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import SimpleITK as sitk
 from scipy import ndimage
 
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.geometry.grid import Grid
 from XRayTo3DLib.geometry.overlap import check_overlap, shadow
 from XRayTo3DLib.geometry.projection import Projection
 from XRayTo3DLib.geometry.vectors import ArrayLike
-from XRayTo3DLib.images.itk_images import to_sitk
 from XRayTo3DLib.images.labelmap import Labelmap
 from XRayTo3DLib.images.radiograph import Radiograph
+from XRayTo3DLib.images.resampling import resample_labels
 from XRayTo3DLib.images.volume import MU_WATER, Volume, to_attenuation
 from XRayTo3DLib.progress import Progress, silent
 from XRayTo3DLib.projection.projector import project
@@ -121,7 +119,7 @@ def project_structures(
         check_overlap(grid, projection, view)
     labels = _checked(labelmap.array)
     if volume is not None:
-        labels = _on_grid(labels, labelmap.grid, volume.grid)
+        labels = resample_labels(labels, labelmap.grid, volume.grid)
     boxes = {number: box for number, box in enumerate(ndimage.find_objects(labels), 1) if box is not None}
     if not boxes:
         raise InputError(
@@ -169,14 +167,6 @@ def _checked(array: np.ndarray) -> np.ndarray:
     if array.size and array.min() < 0:
         raise InputError(f"The label map holds the label {array.min()}: labels are 0 (outside) or more; renumber them.")
     return array
-
-
-def _on_grid(labels: np.ndarray, own: Grid, grid: Grid) -> np.ndarray:
-    if own.same_as(grid):
-        return labels
-    direction, image = grid.direction.ravel().tolist(), to_sitk(labels, own)
-    moved = sitk.Resample(image, grid.size, sitk.Transform(), sitk.sitkNearestNeighbor, grid.origin, grid.spacing, direction, 0.0)
-    return sitk.GetArrayFromImage(moved)
 
 
 def _values(labels: np.ndarray, label: int, box: tuple[slice, ...], volume: Volume | None) -> np.ndarray:

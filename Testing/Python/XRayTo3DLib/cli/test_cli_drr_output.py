@@ -9,13 +9,14 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
+from XRayTo3DLib.anatomy.catalogue import COLOURS
 from XRayTo3DLib.cli.drr_files import destination, file_names
 from XRayTo3DLib.geometry.views import view_projection
 from XRayTo3DLib.images.itk_images import to_sitk
 from XRayTo3DLib.images.labelmap import Labelmap
 from XRayTo3DLib.images.volume import MU_WATER
 from XRayTo3DLib.io.radiographs import read_radiograph
-from XRayTo3DLib.report.outlines import COLOURS, draw_outlines
+from XRayTo3DLib.report.outlines import draw_outlines
 from XRayTo3DLib.simulation.drr import render_drr
 from XRayTo3DLib.simulation.structures import project_structures
 

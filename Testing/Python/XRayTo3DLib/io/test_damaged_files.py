@@ -34,7 +34,7 @@ _CHILD = """
 import json, sys
 import numpy as np
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.io.labelmaps import read_labelmap
+from XRayTo3DLib.io.segmentations import read_labelmap
 from XRayTo3DLib.io.matrices import read_projection_matrix
 from XRayTo3DLib.io.radiographs import read_radiograph
 from XRayTo3DLib.io.surfaces import read_surface

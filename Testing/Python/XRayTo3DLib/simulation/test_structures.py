@@ -15,7 +15,7 @@ from XRayTo3DLib.geometry.views import view_projection
 from XRayTo3DLib.images.itk_images import to_sitk
 from XRayTo3DLib.images.labelmap import Labelmap
 from XRayTo3DLib.images.volume import MU_WATER, Volume, to_attenuation
-from XRayTo3DLib.io.labelmaps import read_labelmap
+from XRayTo3DLib.io.segmentations import read_labelmap
 from XRayTo3DLib.projection.projector import project
 from XRayTo3DLib.simulation.structures import project_structures
 
