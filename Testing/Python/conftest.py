@@ -1,7 +1,8 @@
-"""What the tests share: the repository on the path, the phantom, and the real data where it is there."""
+"""What the tests share: the repository on the path, the phantom, the public chest CT, and other real data where it is there."""
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -13,9 +14,15 @@ for _folder in (ROOT, ROOT / "XRayTo3D"):
     if str(_folder) not in sys.path:
         sys.path.insert(0, str(_folder))
 
+from XRayTo3DLib.geometry.grid import Grid  # noqa: E402
+from XRayTo3DLib.images.orientation import oriented  # noqa: E402
+from XRayTo3DLib.images.resampling import resample  # noqa: E402
 from XRayTo3DLib.images.volume import Volume  # noqa: E402
-from XRayTo3DLib.io.volumes import read_volume  # noqa: E402
+from XRayTo3DLib.io.volumes import read_volume, write_volume  # noqa: E402
 from XRayTo3DLib.simulation.phantom import Phantom, thorax_phantom  # noqa: E402
+from XRayTo3DLib.simulation.sample import SHA256, sample_ct, sample_path  # noqa: E402
+
+_HOME = os.environ.get("XRAYTO3D_HOME")
 
 
 @pytest.fixture(scope="session")
@@ -28,9 +35,32 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
-def real_ct(shared: Path) -> Volume:
-    """The public chest CT (2 mm, HU)."""
-    return read_volume(shared / "data" / "torso" / "lidc_0001_chest.nii.gz")
+def sample_file() -> Path:
+    """The public chest CT as it comes, fetched once into the user's cache; skipped only where it cannot be fetched."""
+    with pytest.MonkeyPatch.context() as patch:
+        # A test may have moved the user's folders by now; the cache is the one that outlives the tests.
+        patch.delenv("XRAYTO3D_HOME", raising=False)
+        if _HOME:
+            patch.setenv("XRAYTO3D_HOME", _HOME)
+        sentence = sample_ct()[1]
+        if not sample_path().is_file():
+            pytest.skip(sentence)
+        return sample_path()
+
+
+@pytest.fixture(scope="session")
+def real_ct(sample_file: Path, request: pytest.FixtureRequest) -> Volume:
+    """The public chest CT on LPS voxels of 2 mm, HU (int16), from the same outer corner; resampled once a checkout."""
+    stored = request.config.cache.mkdir("xrayto3d") / f"sample_{SHA256[:12]}_2mm.nrrd"  # type: ignore[union-attr]
+    if not stored.is_file():
+        volume = oriented(read_volume(sample_file))
+        own = volume.grid
+        spacing = np.array([2.0, 2.0, 2.0])
+        size = np.floor(np.array(own.size) * own.spacing / spacing).astype(int)
+        grid = Grid(tuple(size), tuple(spacing), tuple(np.array(own.origin) + (spacing - own.spacing) / 2))
+        hounsfield = np.clip(resample(volume, grid, smooth=True).array, -1000, 3071)
+        write_volume(Volume(np.rint(hounsfield).astype(np.int16), grid), stored)
+    return read_volume(stored)
 
 
 @pytest.fixture(scope="session")
