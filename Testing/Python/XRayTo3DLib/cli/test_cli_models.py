@@ -20,7 +20,7 @@ def test_show_says_what_the_card_says(run, model):
     found = run("models", "show", model)
     assert found.code == 0
     assert describe_model(model).sha256 in found.out
-    for words in ("barrel 0.0.1", "An elliptic cylinder", "2 to 16 mm", "It knows nothing.", "psnr 1.5"):
+    for words in ("barrel 0.0.1", "An elliptic cylinder", "2 to 32 mm", "It knows nothing.", "psnr 1.5"):
         assert words in found.out
     card = json.loads(run("models", "show", model, "--json").out)
     assert card == describe_model(model).card

@@ -133,9 +133,11 @@ def test_the_default_grid_is_that_of_python(model):
     radiographs = render_drr(water, views, ["AP", "LAT"])
 
     def grid(*options: str) -> Grid:
-        return _grid(radiographs, build_parser().parse_args(["reconstruct", "--view", "AP=a.nrrd", "--out", "out", *options]))
+        arguments = build_parser().parse_args(["reconstruct", "--view", "AP=a.nrrd", "--out", "out", *options])
+        return _grid(radiographs, arguments, loaded.file.card)
 
-    expected = reconstruct(radiographs, load_model(str(model), "volume"), fuse_views=False, check_views=False).volume.grid
+    loaded = load_model(str(model), "volume")
+    expected = reconstruct(radiographs, loaded, fuse_views=False, check_views=False).volume.grid
     spacing = covering_spacing(radiographs)
     assert spacing > 4.5
     np.testing.assert_allclose(grid().affine, expected.affine, atol=1e-9)
