@@ -78,7 +78,7 @@ def fuse(
         history.append(least)
         progress(min(1.0, done / iterations), f"fusion, re-projection error {worst:.2%}")
         stalled = done >= 2 * _ROUNDS_IN_TURN and history[-1] > 0.95 * history[-_ROUNDS_IN_TURN]
-        if worst < tolerance or done == iterations or stalled:
+        if worst < tolerance or done == iterations or stalled or not np.isfinite(worst):
             break
         if done >= _ROUNDS_IN_TURN and done % 2 == 0:
             mu = rays.solve_together(mu, residuals, mu**beta, tolerance)
@@ -126,9 +126,9 @@ class _Rays:
         errors = []
         for residual, measured, crossing in zip(residuals, self.measured, self.crossing, strict=True):
             seen = measured.numpy()
-            error = reprojection_error(seen, seen - residual.numpy(), crossing.numpy())
-            errors.append(0.0 if np.isnan(error) else error)  # a blank view asks for nothing; NaN was refused before
-        return max(errors)
+            if bool((measured[crossing] > 0).any()):  # a blank view asks for nothing
+                errors.append(reprojection_error(seen, seen - residual.numpy(), crossing.numpy()))
+        return float(np.max(errors, initial=0.0))  # NaN stays NaN, and is never the least
 
     def visit_in_turn(self, mu: torch.Tensor, beta: float) -> torch.Tensor:
         """One weighted correction by each view after the other, never below zero."""

@@ -10,7 +10,7 @@ from scipy import ndimage
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.fusion.closed_form import distribute, fuse_slabs
 from XRayTo3DLib.fusion.iterative import fuse
-from XRayTo3DLib.fusion.reprojection import reproject
+from XRayTo3DLib.fusion.reprojection import errors_of, reproject, reprojection_error
 from XRayTo3DLib.geometry.grid import Grid
 from XRayTo3DLib.geometry.views import view_projection
 from XRayTo3DLib.images.radiograph import Radiograph
@@ -143,3 +143,60 @@ def test_the_number_of_threads_changes_nothing(phantom, monkeypatch):
     assert found[1].iterations > 12  # the conjugate gradients took part
     for threads in (2, 3):
         assert np.array_equal(found[threads].volume.array, found[1].volume.array) and found[threads].errors == found[1].errors
+
+
+def test_one_error_for_all_and_nan_stays_nan(truth):
+    radiographs = seen(truth, views(["AP", "LAT"]))
+    start = Volume(ndimage.gaussian_filter(truth.array, 1.5), GRID, "1/mm")
+    smaller = Grid.centred((10, -20, 30), (12, 20, 28), 14.0)  # cuts the body, so that some rays miss it
+    for volume in (start, Volume(np.full(smaller.shape, 0.01, np.float32), smaller, "1/mm")):
+        fused = fuse(volume, radiographs, iterations=3)
+        assert fused.errors == errors_of(radiographs, reproject(fused.volume, radiographs))
+    measured = radiographs[0].line_integrals
+    broken = measured.copy()
+    broken[3, 4] = np.nan
+    for pair in ((broken, measured), (measured, broken), (broken, broken), (0 * measured, measured)):
+        assert np.isnan(reprojection_error(*pair))
+    assert reprojection_error(measured, 1.5 * measured) == pytest.approx(0.5)
+    known = np.isfinite(broken)
+    assert reprojection_error(broken, 1.5 * measured, known) == pytest.approx(0.5)
+
+
+def test_views_that_make_the_iteration_diverge_leave_the_best_round(truth):
+    """One view three times as dark as the other: rounds solved together run away, to infinity and NaN."""
+    radiographs = seen(truth, views(["AP", "LAT"]))
+    inverse = Radiograph(3 * radiographs[1].line_integrals[::-1, ::-1].copy(), radiographs[1].projection)
+    fused = fuse(truth, [radiographs[0], inverse])
+    assert np.isfinite(fused.volume.array).all() and np.isfinite(fused.errors).all()
+
+
+def test_nothing_to_do_and_what_means_nothing(truth):
+    radiographs = seen(truth, views(["AP"]))
+    start = Volume(ndimage.gaussian_filter(truth.array, 1.5), GRID, "1/mm")
+    still = fuse(start, radiographs, iterations=0)
+    np.testing.assert_array_equal(still.volume.array, start.array)
+    assert still.errors == errors_of(radiographs, reproject(start, radiographs)) and still.iterations == 0
+    with pytest.raises(InputError, match="No radiograph"):
+        fuse(start, [])
+    infinite = start.array.copy()
+    infinite[4, 5, 6] = np.inf
+    with pytest.raises(InputError, match="infinite voxels"):
+        fuse(Volume(infinite, GRID, "1/mm"), radiographs)
+    spoiled = Radiograph(radiographs[0].line_integrals.copy(), radiographs[0].projection, "AP")
+    spoiled.line_integrals[0, 0] = np.nan  # after it was made, where it is refused too
+    with pytest.raises(InputError, match="'AP' holds NaN"):
+        fuse(start, [spoiled])
+    for wrong, sentence in (
+        *(({"beta": beta}, "beta") for beta in (float("nan"), -1.0, float("inf"), 1000.0)),
+        *(({"tolerance": tolerance}, "tolerance") for tolerance in (float("nan"), -1.0)),
+        *(({"iterations": rounds}, "whole number") for rounds in (-1, 2.5, float("nan"))),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            fuse(start, radiographs, **wrong)
+    values, measured = np.ones((3, 2, 2)), np.ones((2, 2))
+    for wrong in ({"beta": -1.0}, {"beta": float("nan")}, {"step": 0.0}, {"step": float("nan")}, {"measured": measured * np.nan}):
+        with pytest.raises(InputError):
+            distribute(**{"values": values, "measured": measured, "step": 1.0, **wrong})
+    for wrong in ({"beta": float("nan")}, {"step": 0.0}, {"rows": 0}):
+        with pytest.raises(InputError):
+            next(fuse_slabs(start, radiographs[0], **{"step": 7.0, **wrong}))

@@ -12,7 +12,7 @@ from scipy import ndimage
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.evaluation import metrics
 from XRayTo3DLib.evaluation.protocol import protocol_grid
-from XRayTo3DLib.fusion.reprojection import reprojection_error
+from XRayTo3DLib.fusion.reprojection import errors_of, reproject, reprojection_error
 from XRayTo3DLib.geometry.grid import Grid
 from XRayTo3DLib.geometry.views import fit_projection, view_projection
 from XRayTo3DLib.images.radiograph import Radiograph
@@ -49,6 +49,9 @@ def test_without_fusion_the_models_answer_is_untouched(barrel, radiographs):
     found = reconstruct(radiographs, barrel, GRID, fuse_views=False)
     np.testing.assert_array_equal(found.volume.array, found.before_fusion.array)
     assert found.errors == found.errors_before
+    for beta in (float("nan"), -1.0):  # no quiet "no fusion"
+        with pytest.raises(InputError, match="beta"):
+            reconstruct(radiographs, barrel, GRID, beta=beta)
 
 
 def test_sizes_that_the_model_cannot_take_are_padded_and_cut(barrel, radiographs):
@@ -63,6 +66,15 @@ def test_refining_keeps_the_place_and_sharpens(barrel, radiographs):
     assert fine.volume.grid.size == (64, 48, 60)
     np.testing.assert_allclose(refine(coarse, radiographs, 11.1).volume.grid.corners, GRID.corners, atol=1e-9)
     assert max(fine.errors) < max(coarse.errors)
+    # Every figure is that of the finer grid; the time is that of both steps.
+    assert fine.errors_before == errors_of(fine.radiographs, reproject(fine.before_fusion, fine.radiographs))
+    assert fine.errors_before != coarse.errors_before
+    assert fine.seconds > coarse.seconds and fine.model_seconds == coarse.model_seconds
+    for wrong, sentence in ((float("nan"), "cannot be refined to"), (0.0, "cannot be refined to"), (-1.0, "cannot be refined to")):
+        with pytest.raises(InputError, match=sentence):
+            refine(coarse, radiographs, wrong)
+    with pytest.raises(InputError, match="2 radiographs were reconstructed, but 1"):
+        refine(coarse, radiographs[:1], 6.0)
 
 
 def test_the_default_grid_is_64_voxels_of_4_mm_where_the_beams_meet():
