@@ -14,6 +14,8 @@ from bad_input import bad_ct, refused
         (["--data", "{t}/none"], "does not exist"),
         (["--data", "{t}"], "There is no CT"),
         (["--data", "{c}", "--setting", "three_views"], "three_views"),
+        (["--data", "{c}", "--protocol", "knee"], "standard, chest128"),
+        (["--data", "{c}", "--method", "nearest"], "--training"),
         (["--data", "{c}", "--training", "{c}"], "also a test case"),
     ],
 )

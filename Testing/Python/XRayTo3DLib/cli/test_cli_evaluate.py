@@ -35,3 +35,14 @@ def test_writes_json_and_markdown(run, folders, model, tmp_path):
     assert results["summary"]["one_view"]["oracle"]["hu_mae_body"] < 0.01
     assert "one_view" in found.out and str(tmp_path / "out" / "evaluation.md") in found.out
     assert "barrel" in (tmp_path / "out" / "evaluation.md").read_text()
+
+
+def test_methods_are_named_one_by_one(run, folders, tmp_path):
+    found = run(
+        *("evaluate", "--method", "mean", "--data", folders / "cases" / "one.nii.gz", "--setting", "one_view"),
+        *("--out", tmp_path / "out"),
+    )
+    assert found.code == 0, found.error
+    results = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert set(results["summary"]["one_view"]) == {"mean", "mean_fused", "ceiling"} and results["models"] == []
+    assert "known    mean_fused PSNR" in found.out

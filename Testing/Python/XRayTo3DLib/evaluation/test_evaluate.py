@@ -165,6 +165,18 @@ def test_any_list_of_methods_is_a_table(folders, barrel, tmp_path, monkeypatch):
         evaluate([pair], case, settings=["one_view"], protocol="small")
 
 
+def test_all_is_every_model_and_every_baseline(folders, tmp_path, monkeypatch):
+    """A model that nobody trusted, and one that does not take the grid, are named with the reason; the others have rows."""
+    monkeypatch.setenv("XRAYTO3D_MODELS", str(tmp_path))
+    trusted({}, tmp_path, monkeypatch)
+    save_model(Barrel(), {**CARD, "name": "stranger"}, tmp_path / "stranger.pt")
+    found = evaluate(["all"], folders[0] / "1.2.p100.nii.gz", folders[1], settings=["two_views"], protocol="small")
+    names = {f"{name}{how}" for name in METHODS for how in ("", "_fused")} | {"ceiling"}
+    assert set(found["summary"]["two_views"]) == names
+    reasons = {refused["method"]: refused["reason"] for refused in found["refused"]}
+    assert set(reasons) == {"stranger", "biplanar"} and "trust" in reasons["stranger"] and "8 x 8 x 8 mm" in reasons["biplanar"]
+
+
 def test_a_finer_protocol_than_a_model_takes(folders, tmp_path, monkeypatch):
     """The model answers on twice as large voxels in the same place, and its answer is interpolated and fused."""
     model = trusted(
