@@ -80,7 +80,9 @@ def _why_no_hounsfield(array: np.ndarray, low: float, high: float) -> str:
         return eight_bits
     piled = np.mean(values <= low + _LOWER_END * (top - low)) > _BACKGROUND
     apart = np.mean(values > _TISSUE_HU[1]) > _BACKGROUND / 2
-    background = piled and (abs(low) <= 5 or low < _TISSUE_HU[0] or apart)
+    # Air that a window cut off has exactly one value, which fat of about the same HU has not.
+    cut = low < _TISSUE_HU[0] and np.mean(values == low) > _BACKGROUND / 2
+    background = cut or (piled and (abs(low) <= 5 or apart))
     tissue = _TISSUE_HU[0] <= middle <= _TISSUE_HU[1]
     return "" if tissue and not background and not np.issubdtype(array.dtype, np.unsignedinteger) else stored
 

@@ -31,6 +31,7 @@ def test_a_ct_cropped_inside_the_body_is_a_ct(body, rng):
         "a phantom without noise": np.where(rng.random(SHAPE) < 0.8, 40, 300),
         "a phantom with fat": rng.choice([-100, 40, 60, 800], SHAPE, p=[0.4, 0.3, 0.25, 0.05]),
         "up to 255": np.clip(body, -120, 255),
+        "mostly fat": np.clip(np.where(rng.random(SHAPE) < 0.6, rng.normal(-115, 12, SHAPE), body + 300), -165, 1460),
         "a vertebra": np.clip(rng.normal(350, 150, SHAPE), -40, 1400),
     }
     for name, array in members.items():

@@ -35,9 +35,13 @@ def refused(tmp_path, array, words: str, name: str = "bad.nrrd", is_vector: bool
 def test_what_is_not_an_image_is_refused(tmp_path):
     (tmp_path / "notes.nrrd").write_text("not an image")
     (tmp_path / "empty.nii").write_bytes(b"")
-    for name in ("notes.nrrd", "empty.nii"):
-        with pytest.raises(InputError, match=f"{name} is not an image"):
+    for name, words in (
+        ("notes.nrrd", "does not begin as a NRRD file"),
+        ("empty.nii", "header of .* damaged or not that of a NIfTI"),
+    ):
+        with pytest.raises(InputError, match=words) as found:
             read_volume(tmp_path / name)
+        assert name in str(found.value)
     with pytest.raises(InputError, match=r"gone\.nrrd does not exist"):
         read_volume(tmp_path / "gone.nrrd")
     (tmp_path / "folder").mkdir()
