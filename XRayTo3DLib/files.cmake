@@ -120,12 +120,22 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/simulation/sample.py
   XRayTo3DLib/simulation/structures.py
   XRayTo3DLib/training/__init__.py
-  XRayTo3DLib/training/data.py
+  XRayTo3DLib/training/augmentation.py
+  XRayTo3DLib/training/checkpoint.py
   XRayTo3DLib/training/export.py
   XRayTo3DLib/training/fit.py
+  XRayTo3DLib/training/lifted_views/__init__.py
+  XRayTo3DLib/training/lifted_views/examples.py
+  XRayTo3DLib/training/lifted_views/loss.py
+  XRayTo3DLib/training/lifted_views/network.py
+  XRayTo3DLib/training/lifted_views/settings.py
+  XRayTo3DLib/training/lifted_views/task.py
   XRayTo3DLib/training/means.py
-  XRayTo3DLib/training/network.py
+  XRayTo3DLib/training/precision.py
   XRayTo3DLib/training/recipes.py
+  XRayTo3DLib/training/subjects.py
+  XRayTo3DLib/training/task.py
+  XRayTo3DLib/training/typed.py
   )
 
 set(XRayTo3DLib_PYTHON_RESOURCES
@@ -135,5 +145,7 @@ set(XRayTo3DLib_PYTHON_RESOURCES
   Resources/Models/biplanar.pt
   XRayTo3DLib/models/model_card.schema.json
   XRayTo3DLib/report/report.html.j2
-  XRayTo3DLib/training/recipes/biplanar.toml
+  XRayTo3DLib/training/lifted_views/biplanar.toml
+  XRayTo3DLib/training/lifted_views/recipe.schema.json
+  XRayTo3DLib/training/recipe.schema.json
   )

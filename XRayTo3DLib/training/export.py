@@ -8,71 +8,60 @@ renews the list of checksums beside it.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.files import writing
 from XRayTo3DLib.models.card import SCHEMA
 from XRayTo3DLib.models.trust import CHECKSUMS
 from XRayTo3DLib.models.zoo import describe_model, save_model
-from XRayTo3DLib.training.fit import build
-from XRayTo3DLib.training.recipes import load_recipe
+from XRayTo3DLib.training.checkpoint import NAME, load_weights, read_checkpoint
+from XRayTo3DLib.training.lifted_views.task import build
+from XRayTo3DLib.training.recipes import Recipe, load_recipe
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint's state; :class:`InputError` when there is none or it is damaged."""
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise InputError(f"There is no checkpoint {path}: train the recipe first.") from None
-    except Exception as error:
-        raise InputError(f"The checkpoint {path} cannot be read ({type(error).__name__}): delete it and train again.") from None
-
-
-def card_of(recipe: dict[str, Any], steps: int, parameters: int, metrics: list[dict[str, Any]], commit: str) -> dict[str, Any]:
+def card_of(recipe: Recipe, steps: int, parameters: int, metrics: list[dict[str, Any]], commit: str) -> dict[str, Any]:
     """The model card of a trained recipe; ``metrics`` are rows of the schema, from the evaluation."""
-    told = recipe["card"]
+    told, grid = recipe.card, recipe.settings.grid
     return {
         "schema": SCHEMA,
-        "name": recipe["name"],
-        "version": told["version"],
-        "title": told["title"],
+        "name": recipe.name,
+        "version": told.version,
+        "title": told.title,
         "task": "volume",
         "interface": "lifted-views/1",
         "mirror_averaging": True,
-        "region": told["region"],
+        "region": list(told.region),
         "inputs": {
-            "views": {"minimum": 1, "maximum": told["maximum_views"]},
+            "views": {"minimum": 1, "maximum": told.maximum_views},
             "beam": ["parallel", "cone"],
             "unit": "line integral on a virtual detector of one-voxel pixels, over that of 32 voxels of water",
         },
         "outputs": {
             "grid": {
-                "size": [recipe["grid"]["size"]] * 3,
-                "spacing_mm": told["spacing_mm"],
+                "size": [grid.size] * 3,
+                "spacing_mm": list(told.spacing_mm),
                 "multiple_of": 8,
             },
             "unit": "attenuation over that of water",
             "channels": ["mean", "standard deviation"],
         },
         "training": {
-            "data": told["data"],
-            "recipe": f"{recipe['name']}.toml",
-            "seed": recipe["seed"],
+            "data": [dataclasses.asdict(credit) for credit in told.data],
+            "recipe": f"{recipe.name}.toml",
+            "seed": recipe.seed,
             "steps": steps,
             "commit": commit,
             "parameters": parameters,
         },
         "metrics": metrics,
-        "metrics_convention": told["metrics_convention"],
-        "intended_use": told["intended_use"],
-        "limits": told["limits"],
-        "licence": told["licence"],
+        "metrics_convention": told.metrics_convention,
+        "intended_use": told.intended_use,
+        "limits": list(told.limits),
+        "licence": told.licence,
     }
 
 
@@ -89,21 +78,19 @@ def metric_rows(results: dict[str, Any], data: str, split: str) -> list[dict[str
 
 
 def export(
-    recipe: dict[str, Any],
+    recipe: Recipe,
     folder: Path,
     path: Path,
     metrics: list[dict[str, Any]] | None = None,
     commit: str = "",
 ) -> Path:
     """Write the averaged network of ``folder/checkpoint.pt`` as a model file at ``path``."""
-    state = read_checkpoint(folder / "checkpoint.pt")
+    source = folder / NAME
+    state = read_checkpoint(source)
     network = build(recipe)
-    try:
-        network.load_state_dict(state["average"])
-    except RuntimeError:
-        raise InputError(f"The checkpoint in {folder} is of another network than the recipe's: use its own recipe.") from None
+    load_weights(network, state["average"], f"The checkpoint {source}")
     parameters = sum(p.numel() for p in network.parameters())
-    save_model(network, card_of(recipe, int(state["step"]), parameters, metrics or [], commit), path)
+    save_model(network, card_of(recipe, state["step"], parameters, metrics or [], commit), path)
     return path
 
 

@@ -1,36 +1,162 @@
-"""Recipes: a TOML file holds everything a training run depends on, but the data's place."""
+"""Recipes: a TOML file holds everything a training run depends on, but the data's place; checked whole before anything is read.
+
+What every recipe holds is here and in ``recipe.schema.json``; the tables of one system are typed in its folder's ``settings.py``
+and checked by its own ``recipe.schema.json``.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jsonschema
+
 from XRayTo3DLib.errors import InputError
+from XRayTo3DLib.training.lifted_views.settings import LiftedViews
+from XRayTo3DLib.training.typed import not_finite, typed
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-_BUNDLED = Path(__file__).with_name("recipes")
-_TABLES = ("grid", "network", "data", "augmentation", "views", "card")
-_VALUES = ("name", "seed", "steps", "batch", "learning_rate", "weight_decay", "average_decay", "l1_weight", "bfloat16")
+_FOLDER = Path(__file__).parent
+#: What may be trained: the typed tables of each system, by the name of its folder.
+SYSTEMS: dict[str, type[LiftedViews]] = {"lifted_views": LiftedViews}
+#: A recipe is a page of text.
+_LARGEST = 1_000_000
 
 
-def load_recipe(name_or_path: str | Path) -> dict[str, Any]:
-    """A recipe by bundled name or by path; :class:`InputError` when it is missing, not TOML or incomplete."""
+@dataclass(frozen=True)
+class Source:
+    """A folder of CTs under the data folder; its CTs share ``weight``, and files of the names in ``exclude`` are left out."""
+
+    group: str
+    folder: str
+    weight: float
+    exclude: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How the weights are found. The learning rate rises over ``warm_up`` steps and falls by a cosine to ``final_rate`` of itself.
+
+    ``average_decay``: of the exponential moving average of the weights, which is what is exported; ``gradient_limit``: norm to
+    which gradients are clipped; ``bfloat16``: convolutions in half precision, where the processor has it; ``checkpoint_every``: steps.
+    """
+
+    steps: int
+    batch: int
+    learning_rate: float
+    warm_up: int
+    final_rate: float
+    weight_decay: float
+    average_decay: float
+    gradient_limit: float
+    bfloat16: bool
+    checkpoint_every: int
+
+
+@dataclass(frozen=True)
+class Credit:
+    """Whose data a model was trained on."""
+
+    name: str
+    subjects: int
+    licence: str
+    attribution: str
+
+
+@dataclass(frozen=True)
+class CardText:
+    """What a model's card says that training cannot know."""
+
+    version: str
+    title: str
+    region: tuple[str, ...]
+    maximum_views: int
+    spacing_mm: tuple[float, ...]
+    metrics_convention: str
+    intended_use: str
+    limits: tuple[str, ...]
+    licence: str
+    data: tuple[Credit, ...]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe: ``settings`` are the system's own tables, ``init`` a model or checkpoint whose weights are the first ones."""
+
+    name: str
+    system: str
+    seed: int
+    schedule: Schedule
+    data: tuple[Source, ...]
+    card: CardText
+    settings: LiftedViews
+    init: str = ""
+
+
+def bundled_recipes() -> dict[str, Path]:
+    """The recipes that come with the library: name to file."""
+    return {path.stem: path for path in sorted(_FOLDER.glob("*/*.toml"))}
+
+
+def load_recipe(name_or_path: str | Path) -> Recipe:
+    """A recipe by bundled name or by path; :class:`InputError` when it is missing, not TOML, or any value in it is wrong."""
     path = Path(name_or_path)
     if path.suffix != ".toml":
-        path = _BUNDLED / f"{name_or_path}.toml"
-    if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in _BUNDLED.glob("*.toml")))
+        path = bundled_recipes().get(str(name_or_path), path)
+    if path.suffix != ".toml" or not path.is_file():
+        known = ", ".join(bundled_recipes())
         raise InputError(f"There is no recipe {str(name_or_path)!r}: use one of {known}, or the path of a .toml file.")
     try:
-        recipe = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"The recipe {path} is not valid TOML ({error}): correct it.") from None
-    missing = [key for key in (*_VALUES, *_TABLES) if key not in recipe]
-    if missing:
-        raise InputError(f"The recipe {path} lacks {', '.join(missing)}: take the bundled biplanar.toml as a pattern.")
+        if path.stat().st_size > _LARGEST:
+            raise InputError(f"The recipe {path} is larger than any recipe ({path.stat().st_size} bytes): name a recipe.")
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"The recipe {path} is not valid TOML ({_short(str(error) or 'too deep')}): correct it.") from None
+    except OSError as error:
+        raise InputError(f"The recipe {path} cannot be read ({error.strerror}): check the file.") from error
+    return recipe_of(table, str(path))
+
+
+def recipe_of(table: dict[str, Any], where: str) -> Recipe:
+    """A recipe's tables as checked, typed values; ``where`` names them in an :class:`InputError`."""
+    place = not_finite(table)
+    if place is not None:
+        raise InputError(f"The recipe {where} is not valid ({place} is not a finite number): correct it.")
+    common = _schema(_FOLDER)
+    own = _schema(_FOLDER / str(table.get("system"))) if table.get("system") in SYSTEMS else {"properties": {}}
+    _check({k: v for k, v in table.items() if k not in own["properties"]}, common, where)
+    settings = {k: v for k, v in table.items() if k in own["properties"]}
+    _check(settings, own, where)
+    rest = {k: v for k, v in table.items() if k not in own["properties"]}
+    recipe = typed(Recipe, {**rest, "settings": settings})
+    low, high = recipe.card.spacing_mm
+    problem = f"card/spacing_mm: {low:g} is above {high:g}" if low > high else recipe.settings.problem([s.group for s in recipe.data])
+    if problem:
+        raise InputError(f"The recipe {where} is not valid ({problem}): correct it.")
     return recipe
+
+
+def _schema(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "recipe.schema.json").read_text(encoding="utf-8")))
+
+
+def _check(table: dict[str, Any], schema: dict[str, Any], where: str) -> None:
+    problem = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(table))
+    if problem is not None:
+        place = "/".join(map(str, problem.absolute_path))
+        raise InputError(
+            f"The recipe {where} is not valid ({place + ': ' if place else ''}{_short(problem.message)}): correct it; the bundled "
+            "biplanar.toml is a pattern."
+        )
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= 200 else text[:100] + " ... " + text[-80:]

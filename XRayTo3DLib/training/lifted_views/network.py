@@ -1,10 +1,10 @@
-"""The geometry-aware reconstruction network: any number of views, each with its projection, to a volume of attenuation.
+"""The geometry-aware network: any number of radiographs, each with its projection, to attenuation on a grid.
 
-Each radiograph, seen on its virtual detector (``reconstruction/methods/virtual_detector.py``), passes through one shared 2D U-Net.
-That net gives features of the plane and, for each of a number of depths along the beam, features of space. Every voxel reads
-both where it projects, beside the line integral itself (the back-projection), and averages over the views. A small 3D U-Net at
-half the resolution and a light head at full resolution turn what was read into attenuation. Nothing in it knows which view is
-frontal: a turned arm, a cone beam or a third radiograph is input, not a fault.
+A shared 2D network turns each radiograph (on its virtual detector) into features of the plane and of every depth along the beam.
+Each voxel of the grid reads them where it projects, beside the line integral itself and the distance to the silhouette, and a 3D
+network turns what the views say, in mean and spread, into attenuation. Nothing in it knows which view is frontal: a turned arm, a
+cone beam or a third radiograph is input, not a fault. No statistics are taken over space in 3D, so a slab of the volume is
+computed as it is within the whole: training sees slabs.
 
 The code is TorchScript throughout; the scripted module needs nothing of this package.
 """
@@ -32,24 +32,52 @@ class Residual2D(nn.Module):
         return functional.silu(self.norm2(self.second(y)) + self.skip(x))
 
 
+class ChannelNorm(nn.Module):
+    """Each voxel's channels scaled to root mean square 1, then weighted: the same in a slab as in the whole volume."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        scaled = x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-3)
+        return scaled * self.weight.view(1, -1, 1, 1, 1) + self.bias.view(1, -1, 1, 1, 1)
+
+
 class Residual3D(nn.Module):
-    """Two 3x3x3 convolutions, one group norm, added to the input."""
+    """Two 3x3x3 convolutions, one channel norm, added to the input."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.first = nn.Conv3d(channels, channels, 3, padding=1)
-        self.norm = nn.GroupNorm(4, channels)
+        self.norm = ChannelNorm(channels)
         self.second = nn.Conv3d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.second(functional.silu(self.norm(self.first(functional.silu(x)))))
 
 
+class Correction3D(nn.Module):
+    """Two 3x3x3 convolutions added to the input; starts as the identity."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv3d(channels, channels, 3, padding=1)
+        self.second = nn.Conv3d(channels, channels, 3, padding=1)
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(functional.silu(self.first(functional.silu(x))))
+
+
 class ReconstructionNetwork(nn.Module):
     """Line integrals of 1 to N views and their geometry to relative attenuation ``mu / mu_water`` on a grid.
 
     ``plane`` are the widths of the 2D U-Net (full to 1/8 resolution), ``space`` those of the 3D U-Net (1/2 to 1/8),
-    ``depths`` and ``depth_features`` the depth bins and features of the lifted image, ``fine`` the channels of the head.
+    ``depths`` and ``depth_features`` the depth bins and features of the lifted image, ``fine`` the channels handed to full
+    resolution, ``full`` the channels there.
     """
 
     def __init__(
@@ -60,6 +88,7 @@ class ReconstructionNetwork(nn.Module):
         depth_features: int = 6,
         flat_features: int = 16,
         fine: int = 8,
+        full: int = 16,
     ) -> None:
         super().__init__()
         self.depths = depths
@@ -92,28 +121,43 @@ class ReconstructionNetwork(nn.Module):
         self.head1 = nn.Conv3d(fine + 4 + 2, fine, 3, padding=1)
         self.head2 = nn.Conv3d(fine, 1, 3, padding=1)
         self.doubt = nn.Conv3d(fine, 1, 3, padding=1)
+        self.full_entry = nn.Conv3d(fine + 4 + 2 + 2, full, 3, padding=1)
+        self.full1 = Correction3D(full)
+        self.full2 = Correction3D(full)
+        self.full_exit = nn.Conv3d(full, 1, 3, padding=1)
+        nn.init.zeros_(self.full_exit.weight)
+        nn.init.zeros_(self.full_exit.bias)
 
     def forward(self, images: Tensor, matrices: Tensor, beams: Tensor, affine: Tensor, size: list[int]) -> Tensor:
         """Relative attenuation and its standard deviation, (B, 2, z, y, x), neither negative.
 
         - ``images`` (B, V, H, W): line integrals on the virtual detectors, divided by those of 32 voxels of water;
         - ``matrices`` (B, V, 4, 4): from LPS mm to (column w, row w, depth, w), in virtual pixels of one voxel's size,
-          depth measured along the beam from the middle of the grid (see ``virtual_detector.matrix``);
+          depth measured along the beam from the middle of the grid (see ``reconstruction/methods/virtual_detector.py``);
         - ``beams`` (B, V, 4): beam axis in the grid's axes, and the grid's width over the source distance (0: parallel);
         - ``affine`` (4, 4): voxel index (x, y, z) to LPS mm; ``size``: voxels in z, y, x, each a multiple of 8.
         """
+        return self.slab(images, matrices, beams, affine, size, 0, size[0])
+
+    def slab(
+        self, images: Tensor, matrices: Tensor, beams: Tensor, affine: Tensor, size: list[int], first: int, depth: int
+    ) -> Tensor:
+        """Slices ``first`` to ``first + depth`` (multiples of 8) of what :meth:`forward` gives: (B, 2, depth, y, x)."""
         count, views, height, width = images.shape
         planar, lifted, flat, detail = self.look(images, beams)
-        coarse = [size[0] // 2, size[1] // 2, size[2] // 2]
-        half = self.positions(matrices, affine, coarse, 2, height, width)
-        full = self.positions(matrices, affine, size, 1, height, width)
+        slices = [depth, size[1], size[2]]
+        coarse = [depth // 2, size[1] // 2, size[2] // 2]
+        half = self.positions(matrices, affine, coarse, 2, first, height, width)
+        full = self.positions(matrices, affine, slices, 1, first, height, width)
         read = torch.cat([self.sample_space(lifted, half), self.sample_plane(flat, half)], dim=1)
         read = read.reshape(count, views, -1, coarse[0], coarse[1], coarse[2])
-        integrals = self.sample_plane(planar, full).reshape(count, views, size[0], size[1], size[2])
+        integrals = self.sample_plane(planar, full).reshape(count, views, depth, size[1], size[2])
+        edges = self.sample_plane(self.silhouette_distance(planar), full).reshape(count, views, depth, size[1], size[2])
         mean = integrals.mean(dim=1, keepdim=True)
         low = integrals.amin(dim=1, keepdim=True)
-        sharp = self.sample_plane(detail, full).reshape(count, views, 4, size[0], size[1], size[2]).mean(dim=1)
+        sharp = self.sample_plane(detail, full).reshape(count, views, 4, depth, size[1], size[2]).mean(dim=1)
         shares = torch.cat([mean, low], dim=1)
+        inside = torch.cat([edges.mean(dim=1, keepdim=True), edges.amin(dim=1, keepdim=True)], dim=1)
         average = read.mean(dim=1)
         spread = ((read * read).mean(dim=1) - average * average).clamp(min=1e-6).sqrt()
         x = torch.cat(
@@ -122,7 +166,7 @@ class ReconstructionNetwork(nn.Module):
                 spread,
                 functional.avg_pool3d(shares, 2),
                 torch.full_like(spread[:, :1], 1.0 / views),
-                self.places(coarse, images).expand(count, 4, coarse[0], coarse[1], coarse[2]),
+                self.places(size, first, depth, images).expand(count, 4, coarse[0], coarse[1], coarse[2]),
             ],
             dim=1,
         )
@@ -133,10 +177,12 @@ class ReconstructionNetwork(nn.Module):
         x1 = self.block6(x1 + functional.interpolate(self.widen1(x2), scale_factor=2.0, mode="nearest"))
         y = self.split(functional.silu(x1))
         y = y.reshape(count, self.fine, 2, 2, 2, coarse[0], coarse[1], coarse[2])
-        y = y.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(count, self.fine, size[0], size[1], size[2])
+        y = y.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(count, self.fine, depth, size[1], size[2])
+        wide = self.full2(self.full1(self.full_entry(torch.cat([y, sharp, shares, inside], dim=1))))
         y = functional.silu(self.head1(torch.cat([y, sharp, shares], dim=1)))
+        found = self.head2(y) + self.full_exit(functional.silu(wide))
         # The deviation learns from the same features but does not shape them.
-        return functional.softplus(torch.cat([self.head2(y), self.doubt(y.detach())], dim=1), beta=10.0)
+        return functional.softplus(torch.cat([found, self.doubt(y.detach())], dim=1), beta=10.0)
 
     def look(self, images: Tensor, beams: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The 2D part: the line integrals, features of space, of the plane, and fine ones; a leading axis of B V."""
@@ -156,11 +202,33 @@ class ReconstructionNetwork(nn.Module):
         detail = self.detail(torch.cat([functional.interpolate(x1, scale_factor=2.0, mode="nearest"), x0], dim=1))
         return planar, lifted, self.flat(x1), detail
 
-    def positions(self, matrices: Tensor, affine: Tensor, size: list[int], step: int, height: int, width: int) -> Tensor:
+    def silhouette_distance(self, planar: Tensor) -> Tensor:
+        """Distance in pixels to the edge of the body's shadow, positive inside, cut at 8 and divided by 8: (B V, 1, h, w)."""
+        top = planar.amax(dim=[2, 3], keepdim=True)
+        inside = planar > 0.02 * top
+        return (self.distance_to(~inside) - self.distance_to(inside)) / 8.0
+
+    def distance_to(self, mask: Tensor) -> Tensor:
+        """Pixels to the nearest pixel of ``mask``, at most 8: a minimum of parabolas along rows, then along columns."""
+        height, width = mask.shape[2], mask.shape[3]
+        squares = functional.pad(torch.where(mask, 0.0, 64.0), [8, 8, 8, 8], value=64.0)
+        along = squares[:, :, :, 8 : 8 + width]
+        for k in range(1, 9):
+            near = torch.minimum(squares[:, :, :, 8 - k : 8 - k + width], squares[:, :, :, 8 + k : 8 + k + width])
+            along = torch.minimum(along, near + float(k * k))
+        both = along[:, :, 8 : 8 + height]
+        for k in range(1, 9):
+            near = torch.minimum(along[:, :, 8 - k : 8 - k + height], along[:, :, 8 + k : 8 + k + height])
+            both = torch.minimum(both, near + float(k * k))
+        return both.clamp(max=64.0).sqrt()
+
+    def positions(
+        self, matrices: Tensor, affine: Tensor, size: list[int], step: int, first: int, height: int, width: int
+    ) -> Tensor:
         """Where each voxel projects: (B V, voxels, 3) as (column, row, depth) in grid_sample's range -1 to 1."""
         shift = 0.5 * (step - 1)
         axes = [torch.arange(n, device=affine.device, dtype=affine.dtype) * step + shift for n in size]
-        z, y, x = torch.meshgrid(axes[0], axes[1], axes[2], indexing="ij")
+        z, y, x = torch.meshgrid(axes[0] + first, axes[1], axes[2], indexing="ij")
         index = torch.stack([x.reshape(-1), y.reshape(-1), z.reshape(-1), torch.ones_like(x).reshape(-1)], dim=1)
         total = matrices.reshape(-1, 4, 4) @ affine
         found = index.unsqueeze(0) @ total.transpose(1, 2)
@@ -181,8 +249,9 @@ class ReconstructionNetwork(nn.Module):
         found = functional.grid_sample(features, where, padding_mode="zeros", align_corners=False)
         return found.squeeze(2).squeeze(2)
 
-    def places(self, size: list[int], like: Tensor) -> Tensor:
-        """Normalised z, y, x of the grid and the distance from its middle axis: (1, 4, z, y, x)."""
-        axes = [torch.linspace(-1, 1, n, device=like.device, dtype=like.dtype) for n in size]
-        z, y, x = torch.meshgrid(axes[0], axes[1], axes[2], indexing="ij")
+    def places(self, size: list[int], first: int, depth: int, like: Tensor) -> Tensor:
+        """Normalised z, y, x of the slab's coarse voxels and the distance from the middle axis: (1, 4, z, y, x)."""
+        axes = [torch.linspace(-1, 1, n // 2, device=like.device, dtype=like.dtype) for n in size]
+        slices = axes[0][first // 2 : (first + depth) // 2]
+        z, y, x = torch.meshgrid(slices, axes[1], axes[2], indexing="ij")
         return torch.stack([z, y, x, (y * y + x * x).sqrt()]).unsqueeze(0)

@@ -1,0 +1,52 @@
+"""This system as a task for the engine."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from XRayTo3DLib.training.lifted_views.examples import Batch, Examples
+from XRayTo3DLib.training.lifted_views.loss import loss_of
+from XRayTo3DLib.training.lifted_views.network import ReconstructionNetwork
+from XRayTo3DLib.training.precision import convolutions
+from XRayTo3DLib.training.recipes import Recipe
+from XRayTo3DLib.training.subjects import Subject
+from XRayTo3DLib.training.task import Losses
+
+
+def build(recipe: Recipe) -> ReconstructionNetwork:
+    """The untrained network of a recipe, by the recipe's seed; torch's own random state stays what it is."""
+    arguments: dict[str, Any] = {
+        key: list(value) if isinstance(value, tuple) else value for key, value in dataclasses.asdict(recipe.settings.network).items()
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        return ReconstructionNetwork(**arguments)
+
+
+class LiftedViewsTask:
+    """Slabs of cubes, from radiographs whose geometry the network is told."""
+
+    figure = "mse"
+
+    def __init__(self, recipe: Recipe, subjects: Sequence[Subject]) -> None:
+        self.recipe = recipe
+        self.examples = Examples(recipe, subjects)
+
+    def build(self) -> ReconstructionNetwork:
+        return build(self.recipe)
+
+    def batch(self, step: int, device: torch.device) -> Batch:
+        return self.examples.batch(step).to(device)
+
+    def loss(self, network: torch.nn.Module, batch: Batch) -> Losses:
+        """See :func:`loss_of`; of the slab alone, which the network computes as it does within the whole."""
+        depth = self.recipe.settings.grid.slab
+        size = list(batch.target.shape[2:])
+        with convolutions(batch.target.device, self.recipe.schedule.bfloat16):
+            found = network.slab(batch.images, batch.matrices, batch.beams, batch.affine, size, batch.first, depth)  # type: ignore[operator]
+        target = batch.target[:, :, batch.first : batch.first + depth]
+        return loss_of(found.float(), target, self.recipe.settings.loss)
