@@ -83,6 +83,29 @@ def writing(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def check_writable(path: str | Path) -> None:
+    """:class:`InputError` when a file could not be written at ``path`` later, after long work; nothing stays behind.
+
+    Tried by writing a name as long as :func:`writing` uses into the closest folder that is there.
+    """
+    target = Path(path)
+    folder = target.parent
+    try:
+        if target.is_dir():
+            raise IsADirectoryError(None, "it is a folder")
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+        probe = folder / f".part-{uuid.uuid4().hex[:8]}-{target.name}"
+        try:
+            probe.write_bytes(b"")
+        finally:
+            with suppress(OSError):
+                probe.unlink(missing_ok=True)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{target} cannot be written ({reason}): choose another place.") from None
+
+
 def user_folder(kind: str) -> Path:
     """The user's folder for ``models``, ``cache`` or ``config`` of this software; ``XRAYTO3D_HOME`` moves them all."""
     home = os.environ.get("XRAYTO3D_HOME")

@@ -1,4 +1,4 @@
-"""CTs moved, turned, scaled and bent at random, sampled once from their own voxels; and values that are annealed over a training."""
+"""CTs moved, turned, scaled and bent at random, sampled once from their own voxels; and annealed values."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def sample(subject: Subject, offsets: torch.Tensor, centre: np.ndarray) -> torch
     affine = subject.to_index
     # The centre in double precision: scanners may have their origin far away.
     start = torch.as_tensor(affine[:3, :3] @ centre + affine[:3, 3], dtype=torch.float32)
-    index = offsets.reshape(-1, 3) @ torch.as_tensor(affine[:3, :3].T, dtype=torch.float32) + start
+    index = offsets.reshape(-1, 3) @ torch.tensor(affine[:3, :3].T, dtype=torch.float32) + start
     shape = torch.tensor(subject.values.shape[::-1])
     # Only the box around the points becomes float.
     low = torch.minimum(index.amin(0).floor().long().clamp(min=0), shape - 1)

@@ -43,11 +43,9 @@ def read_checkpoint(path: Path, device: str = "cpu") -> dict[str, Any]:
             damaged = archive.testzip()
         state = torch.load(path, map_location=device, weights_only=True) if damaged is None else None
     except Exception as error:  # torch and zipfile raise nearly anything on damaged files
-        raise InputError(
-            f"The checkpoint {path} cannot be read ({type(error).__name__}): delete it and train again."
-        ) from None
+        raise InputError(f"The checkpoint {path} cannot be read ({type(error).__name__}): delete it and train again.") from None
     right = isinstance(state, dict) and all(isinstance(state.get(key), kind) for key, kind in _PARTS.items())
-    if not right or state["step"] < 0:
+    if not isinstance(state, dict) or not right or state["step"] < 0:
         raise InputError(f"The checkpoint {path} is damaged or none of a training: delete it and train again.")
     return state
 

@@ -1,4 +1,4 @@
-"""Resumable fitting of any task: a checkpoint holds all that the next step needs, and each step's examples follow from its number."""
+"""Resumable fitting of any task: a checkpoint holds all that the next step needs, and a step's examples follow from its number."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import csv
 import math
 import time
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 from tqdm import tqdm
@@ -36,9 +35,7 @@ def start(recipe: Recipe, task: Task[B]) -> torch.nn.Module:
     return network
 
 
-def fit(
-    recipe: Recipe, task: Task[B], folder: Path, stop_after: float | None = None, device: str = "cpu"
-) -> torch.nn.Module:
+def fit(recipe: Recipe, task: Task[B], folder: Path, stop_after: float | None = None, device: str = "cpu") -> torch.nn.Module:
     """Train until the recipe's last step, or until ``stop_after`` seconds, and return the averaged network.
 
     ``folder`` receives ``checkpoint.pt`` (replaced whole every ``checkpoint_every`` steps) and ``log.csv`` (step, mean of the

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,8 @@ class Schedule:
     """How the weights are found. The learning rate rises over ``warm_up`` steps and falls by a cosine to ``final_rate`` of itself.
 
     ``average_decay``: of the exponential moving average of the weights, which is what is exported; ``gradient_limit``: norm to
-    which gradients are clipped; ``bfloat16``: convolutions in half precision, where the processor has it; ``checkpoint_every``: steps.
+    which gradients are clipped; ``bfloat16``: convolutions in half precision, where the processor has it;
+    ``checkpoint_every``: steps.
     """
 
     steps: int
@@ -78,7 +80,7 @@ class CardText:
     title: str
     region: tuple[str, ...]
     maximum_views: int
-    spacing_mm: tuple[float, ...]
+    spacing_mm: tuple[float, float]
     metrics_convention: str
     intended_use: str
     limits: tuple[str, ...]
@@ -116,12 +118,19 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
     try:
         if path.stat().st_size > _LARGEST:
             raise InputError(f"The recipe {path} is larger than any recipe ({path.stat().st_size} bytes): name a recipe.")
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"The recipe {path} is not valid TOML ({_short(str(error) or 'too deep')}): correct it.") from None
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"The recipe {path} cannot be read ({error.strerror}): check the file.") from error
-    return recipe_of(table, str(path))
+    except UnicodeDecodeError as error:
+        raise InputError(f"The recipe {path} is not valid TOML ({error}): correct it.") from None
+    try:
+        return recipe_of(tomllib.loads(text), str(path))
+    except RecursionError:
+        raise InputError(f"The recipe {path} is nested too deeply: correct it.") from None
+    except InputError:
+        raise
+    except ValueError as error:  # no TOML, or a whole number of thousands of digits
+        raise InputError(f"The recipe {path} is not valid TOML ({_short(str(error))}): correct it.") from None
 
 
 def recipe_of(table: dict[str, Any], where: str) -> Recipe:
@@ -129,26 +138,33 @@ def recipe_of(table: dict[str, Any], where: str) -> Recipe:
     place = not_finite(table)
     if place is not None:
         raise InputError(f"The recipe {where} is not valid ({place} is not a finite number): correct it.")
-    common = _schema(_FOLDER)
-    own = _schema(_FOLDER / str(table.get("system"))) if table.get("system") in SYSTEMS else {"properties": {}}
-    _check({k: v for k, v in table.items() if k not in own["properties"]}, common, where)
-    settings = {k: v for k, v in table.items() if k in own["properties"]}
+    system = table.get("system")
+    if not isinstance(system, str) or system not in SYSTEMS:
+        raise InputError(
+            f"The recipe {where} is not valid (system: {_short(repr(system))} is none of {', '.join(SYSTEMS)}): correct it."
+        )
+    own = _validator(_FOLDER / system)
+    settings = {k: v for k, v in table.items() if k in own.schema["properties"]}
+    rest = {k: v for k, v in table.items() if k not in settings}
+    _check(rest, _validator(_FOLDER), where)
     _check(settings, own, where)
-    rest = {k: v for k, v in table.items() if k not in own["properties"]}
     recipe = typed(Recipe, {**rest, "settings": settings})
     low, high = recipe.card.spacing_mm
-    problem = f"card/spacing_mm: {low:g} is above {high:g}" if low > high else recipe.settings.problem([s.group for s in recipe.data])
+    problem = (
+        f"card/spacing_mm: {low:g} is above {high:g}" if low > high else recipe.settings.problem([s.group for s in recipe.data])
+    )
     if problem:
         raise InputError(f"The recipe {where} is not valid ({problem}): correct it.")
     return recipe
 
 
-def _schema(folder: Path) -> dict[str, Any]:
-    return dict(json.loads((folder / "recipe.schema.json").read_text(encoding="utf-8")))
+@cache
+def _validator(folder: Path) -> Any:
+    return jsonschema.Draft202012Validator(json.loads((folder / "recipe.schema.json").read_text(encoding="utf-8")))
 
 
-def _check(table: dict[str, Any], schema: dict[str, Any], where: str) -> None:
-    problem = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(table))
+def _check(table: dict[str, Any], validator: Any, where: str) -> None:
+    problem = jsonschema.exceptions.best_match(validator.iter_errors(table))
     if problem is not None:
         place = "/".join(map(str, problem.absolute_path))
         raise InputError(

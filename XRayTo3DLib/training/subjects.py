@@ -59,7 +59,7 @@ def load_subject(path: Path, cache: Path, group: str, weight: float = 1.0) -> Su
     if found is None:
         found = _prepared(path)
         with writing(stored) as temporary, temporary.open("wb") as file:
-            np.savez(file, **found)
+            np.savez(file, **found)  # type: ignore[arg-type]
     return Subject(
         case_name(path),
         torch.from_numpy(found["values"]),

@@ -34,6 +34,6 @@ def not_finite(value: Any, place: str = "") -> str | None:
     elif isinstance(value, list):
         items = enumerate(value)
     else:
-        wrong = isinstance(value, float) and not math.isfinite(value) or isinstance(value, int) and abs(value) >= 2**63
+        wrong = (isinstance(value, float) and not math.isfinite(value)) or (isinstance(value, int) and abs(value) >= 2**63)
         return place if wrong else None
     return next((found for key, v in items if (found := not_finite(v, f"{place}/{key}".lstrip("/")))), None)

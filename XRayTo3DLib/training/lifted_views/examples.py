@@ -7,7 +7,7 @@ is in that cube, computed by the projector of this library on virtual detectors.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -46,8 +46,8 @@ class Batch:
     first: int
 
     def to(self, device: torch.device) -> Batch:
-        tensors = (self.images, self.matrices, self.beams, self.affine, self.target)
-        return Batch(*(tensor.to(device) for tensor in tensors), self.first)
+        names = ("images", "matrices", "beams", "affine", "target")
+        return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
 
 class Examples:
@@ -83,9 +83,7 @@ class Examples:
         return Batch(images, matrices, beams, affine, torch.stack(targets).unsqueeze(1), first)
 
 
-def place(
-    subject: Subject, grid: Grid, settings: Augmentation, fraction: float, generator: np.random.Generator
-) -> torch.Tensor:
+def place(subject: Subject, grid: Grid, settings: Augmentation, fraction: float, generator: np.random.Generator) -> torch.Tensor:
     """Relative attenuation [z, y, x] of one CT on a cube of the grid's shape: just at the protocol's place, or moved and bent.
 
     ``fraction``: of the annealing that is over. Half of all patients are mirrored.
@@ -106,7 +104,7 @@ def place(
         centre[2] -= generator.uniform(0, subject.length - height)
     axes = [(torch.arange(n, dtype=torch.float32) - (n - 1) / 2) * s for n, s in zip(grid.size, grid.spacing, strict=True)]
     z, y, x = torch.meshgrid(axes[2], axes[1], axes[0], indexing="ij")
-    offsets = torch.stack([x, y, z], dim=-1) @ torch.as_tensor(turn.T, dtype=torch.float32)
+    offsets = torch.stack([x, y, z], dim=-1) @ torch.tensor(turn.T, dtype=torch.float32)
     if not exact:
         offsets = offsets + smooth_field(generator, grid.size[0], annealed(settings.bend_mm, fraction))
     values = sample(subject, offsets, centre)

@@ -12,7 +12,7 @@ CEILING = 2.476
 
 
 def loss_of(found: torch.Tensor, target: torch.Tensor, weights: Loss) -> Losses:
-    """The weighted sum for answers (B, 2, z, y, x), mean and standard deviation, and truths (B, 1, z, y, x); the mean squared error.
+    """The weighted sum for answers (B, 2, z, y, x), mean and deviation, and truths (B, 1, z, y, x); the mean squared error.
 
     The logarithm makes every case count alike, as the protocol's decibels do. The deviation is fitted by the likelihood of the
     error seen, which leaves the reconstruction itself alone.

@@ -65,8 +65,8 @@ class Correction3D(nn.Module):
         super().__init__()
         self.first = nn.Conv3d(channels, channels, 3, padding=1)
         self.second = nn.Conv3d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)
+        for parameter in self.second.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.second(functional.silu(self.first(functional.silu(x))))
@@ -125,8 +125,8 @@ class ReconstructionNetwork(nn.Module):
         self.full1 = Correction3D(full)
         self.full2 = Correction3D(full)
         self.full_exit = nn.Conv3d(full, 1, 3, padding=1)
-        nn.init.zeros_(self.full_exit.weight)
-        nn.init.zeros_(self.full_exit.bias)
+        for parameter in self.full_exit.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, images: Tensor, matrices: Tensor, beams: Tensor, affine: Tensor, size: list[int]) -> Tensor:
         """Relative attenuation and its standard deviation, (B, 2, z, y, x), neither negative.

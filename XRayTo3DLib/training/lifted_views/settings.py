@@ -38,14 +38,14 @@ class Augmentation:
     """
 
     until: float
-    exact: tuple[float, ...]
-    scale: dict[str, tuple[float, ...]]
+    exact: tuple[float, float]
+    scale: dict[str, tuple[float, float]]
     anywhere: dict[str, float]
-    stretch: tuple[float, ...]
-    rotation_degrees: tuple[float, ...]
-    shift_mm: tuple[float, ...]
-    bend_mm: tuple[float, ...]
-    bone_gain: tuple[float, ...]
+    stretch: tuple[float, float]
+    rotation_degrees: tuple[float, float]
+    shift_mm: tuple[float, float]
+    bend_mm: tuple[float, float]
+    bone_gain: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -54,23 +54,24 @@ class Views:
 
     ``chances`` of one, two and three views; ``anything``: chance of any directions instead of AP and lateral; ``aimed``: chance
     that an angle is just what it should be, else it errs by ``error_degrees``; ``untold``: chance that a view errs by
-    ``untold_degrees`` more and the network is not told; ``source_to_isocentre`` in mm; ``log10_photons`` a pixel; ``blur`` in pixels.
+    ``untold_degrees`` more and the network is not told; ``source_to_isocentre`` in mm; ``log10_photons``
+    a pixel; ``blur`` in pixels.
     """
 
     chances: tuple[float, ...]
-    anything: tuple[float, ...]
+    anything: tuple[float, float]
     aimed: float
     error_degrees: float
     untold: float
     untold_degrees: float
     cone: float
-    source_to_isocentre: tuple[float, ...]
-    noisy: tuple[float, ...]
-    log10_photons: tuple[float, ...]
-    gain_chance: tuple[float, ...]
+    source_to_isocentre: tuple[float, float]
+    noisy: tuple[float, float]
+    log10_photons: tuple[float, float]
+    gain_chance: tuple[float, float]
     gain: float
-    blur_chance: tuple[float, ...]
-    blur: tuple[float, ...]
+    blur_chance: tuple[float, float]
+    blur: tuple[float, float]
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from XRayTo3DLib.training.task import Losses
 def build(recipe: Recipe) -> ReconstructionNetwork:
     """The untrained network of a recipe, by the recipe's seed; torch's own random state stays what it is."""
     arguments: dict[str, Any] = {
-        key: list(value) if isinstance(value, tuple) else value for key, value in dataclasses.asdict(recipe.settings.network).items()
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in dataclasses.asdict(recipe.settings.network).items()
     }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)

@@ -1,4 +1,4 @@
-"""``xrayto3d train``: a tiny recipe trained, stopped, resumed and exported."""
+"""``xrayto3d train``: a tiny recipe trained, stopped, resumed, exported, and used."""
 
 from __future__ import annotations
 
@@ -6,88 +6,21 @@ import json
 
 import pytest
 import torch
+from tiny_recipe import TINY
 
 from XRayTo3DLib.io.volumes import read_volume, write_volume
 from XRayTo3DLib.models.zoo import describe_model
-
-_RECIPE = """
-name = "tiny"
-seed = 3
-steps = 3
-batch = 1
-learning_rate = 1e-3
-weight_decay = 0.0
-average_decay = 0.9
-l1_weight = 0.1
-bfloat16 = false
-
-[grid]
-size = 16
-spacing = 20.0
-
-[network]
-plane = [8, 8, 16, 16]
-space = [8, 8, 16]
-depths = 8
-depth_features = 2
-flat_features = 4
-fine = 4
-
-[[data]]
-group = "torso"
-folder = "cts"
-weight = 1.0
-
-[augmentation]
-scale = { torso = [0.9, 1.2] }
-stretch = 0.05
-rotation_degrees = 5.0
-shift_mm = 10.0
-anywhere = 0.3
-bend_mm = 5.0
-bone_gain = 0.08
-
-[views]
-chances = [0.5, 0.5, 0.0]
-anything = 0.2
-exact = 0.4
-error_degrees = 8.0
-cone = 0.4
-source_to_isocentre = [600.0, 2000.0]
-noisy = 0.4
-log10_photons = [4.0, 6.0]
-gain_chance = 0.2
-gain = 0.03
-blur_chance = 0.2
-
-[card]
-version = "0.1.0"
-title = "A tiny model"
-region = ["chest"]
-maximum_views = 2
-spacing_mm = [15.0, 25.0]
-metrics_convention = "none"
-intended_use = "Testing the training command on a phantom."
-limits = ["It has seen one phantom."]
-licence = "Apache-2.0"
-
-[[card.data]]
-name = "phantom"
-subjects = 1
-licence = "Apache-2.0"
-attribution = "made for a test"
-"""
 
 
 @pytest.fixture
 def recipe(tmp_path, ct_file):
     write_volume(read_volume(ct_file), tmp_path / "data" / "cts" / "one.nii.gz")
     path = tmp_path / "tiny.toml"
-    path.write_text(_RECIPE)
+    path.write_text(TINY)
     return path
 
 
-def test_a_run_goes_on_and_is_exported(run, recipe, tmp_path, home):
+def test_a_run_goes_on_and_its_model_reconstructs(run, recipe, tmp_path, xrays):
     folder, model = tmp_path / "run", tmp_path / "tiny.pt"
     arguments = ["train", recipe, "--data", tmp_path / "data", "--out", folder, "--cache", tmp_path / "cache"]
     assert run(*arguments, "--minutes", "0.00001").code == 0
@@ -100,6 +33,12 @@ def test_a_run_goes_on_and_is_exported(run, recipe, tmp_path, home):
     assert card["name"] == "tiny" and card["training"]["steps"] == 2
     shown = json.loads(run("models", "show", model, "--json").out)
     assert shown == card
+    assert run("models", "trust", model).code == 0
+    views = ["--view", f"AP={xrays / 'AP.nrrd'}", "--view", f"LAT={xrays / 'LAT.nrrd'}"]
+    grid = ["--grid-size", 16, "--grid-spacing", 22]
+    found = run("reconstruct", *views, "--model", model, *grid, "--out", tmp_path / "reconstruction")
+    assert found.code == 0, found.error
+    assert read_volume(tmp_path / "reconstruction" / "reconstruction.nrrd").grid.size == (16, 16, 16)
 
 
 @pytest.mark.parametrize(
@@ -108,20 +47,31 @@ def test_a_run_goes_on_and_is_exported(run, recipe, tmp_path, home):
         (lambda t, a: [a[0], "no-such-recipe", *a[2:]], "no recipe"),
         (lambda t, a: [*a, "--export", t / "model.bin"], "must end in .pt"),
         (lambda t, a: [x if x != t / "data" else t for x in a], "lacks the folder cts"),
+        (lambda t, a: [*a, "--export", t / "folder.pt"], "folder.pt cannot be written (it is a folder)"),
+        (lambda t, a: [*a, "--export", t / "tiny.toml" / "x.pt"], "x.pt cannot be written (Not a directory)"),
+        (lambda t, a: [*a, "--export", t / ("n" * 300 + ".pt")], "cannot be written (File name too long)"),
+        (lambda t, a: [x if x != t / "run" else t / "tiny.toml" for x in a], "cannot be written (Not a directory)"),
     ],
-    ids=["recipe", "export", "data"],
+    ids=["recipe", "export", "data", "folder", "below a file", "long", "out"],
 )
 def test_what_cannot_be_trained(run, recipe, tmp_path, change, words):
+    """Said before any work, and nothing is left behind."""
+    (tmp_path / "folder.pt").mkdir()
+    before = sorted(tmp_path.rglob("*"))
     arguments = ["train", recipe, "--data", tmp_path / "data", "--out", tmp_path / "run"]
     found = run(*change(tmp_path, arguments))
     assert found.code == 2 and words in found.sentence
-    assert not (tmp_path / "run").exists()
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_broken_recipe(run, recipe, tmp_path):
-    recipe.write_text("name = tiny")
-    found = run("train", recipe, "--data", tmp_path / "data", "--out", tmp_path / "run")
-    assert found.code == 2 and "not valid TOML" in found.sentence
+    for text, words in (
+        ("name = tiny", "not valid TOML"),
+        (TINY.replace("learning_rate = 1e-2", "learning_rate = nan"), "learning_rate is not a finite number"),
+    ):
+        recipe.write_text(text)
+        found = run("train", recipe, "--data", tmp_path / "data", "--out", tmp_path / "run")
+        assert found.code == 2 and words in found.sentence
 
 
 def test_an_empty_data_folder(run, recipe, tmp_path):
