@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.evaluation.evaluate import case_name, ct_files
+from XRayTo3DLib.evaluation.cases import case_name, ct_files
 from XRayTo3DLib.evaluation.protocol import body_centre, scan_top
 from XRayTo3DLib.files import writing
 from XRayTo3DLib.io.volumes import read_volume
