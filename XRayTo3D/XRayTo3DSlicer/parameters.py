@@ -87,10 +87,10 @@ class PanelParameters:
 
 
 def viewWord(view: View, turn: float) -> str:
-    """A view and its turn in degrees as the library's word: AP, AP+10, LAO30, RAO20."""
+    """A view and its turn in degrees as the library's word, with every digit: AP, AP+10, LAO30, RAO20."""
     if view is View.CARM:
-        return f"{'LAO' if turn >= 0 else 'RAO'}{abs(turn):g}"
-    return f"{view.value}{turn:+g}" if turn else view.value
+        return f"{'LAO' if turn >= 0 else 'RAO'}{abs(turn):.15g}"
+    return f"{view.value}{turn:+.15g}" if turn else view.value
 
 
 def views(parameters: Any) -> list[str]:

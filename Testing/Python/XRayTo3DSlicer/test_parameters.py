@@ -49,6 +49,8 @@ def parameters(state, node):
         ("CARM", 30.0, "LAO30"),
         ("CARM", -20.0, "RAO20"),
         ("CARM", 0.0, "LAO0"),
+        ("CARM", 12.3456789, "LAO12.3456789"),
+        ("AP", -2e-5, "AP-2e-05"),
     ],
 )
 def test_every_view_is_a_word_of_the_library(state, view, turn, word):
