@@ -21,6 +21,7 @@ from XRayTo3DLib.fusion.reprojection import errors_of, reproject, reprojection_e
 from XRayTo3DLib.geometry.grid import Grid
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.images.volume import Volume
+from XRayTo3DLib.memory import check_memory
 from XRayTo3DLib.progress import Progress, silent
 from XRayTo3DLib.projection.projector import backproject, project
 
@@ -28,6 +29,8 @@ from XRayTo3DLib.projection.projector import backproject, project
 _SILHOUETTE = 0.02
 _ROUNDS_IN_TURN = 10
 _CONJUGATE_STEPS = 12
+#: Volumes in float32 that the iteration holds at its peak: these, and so many more a view (measured).
+_VOLUMES, _VOLUMES_A_VIEW = 16, 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,12 +91,20 @@ def fuse(
     return Fused(fused, errors_of(radiographs, reproject(fused, radiographs)), done, empty_rays)
 
 
+def check_room(grid: Grid, views: int) -> None:
+    """Raise :class:`InputError` when this machine cannot hold a fusion of so many views on ``grid``."""
+    size = " x ".join(map(str, grid.size))
+    needed = 4.0 * (_VOLUMES + _VOLUMES_A_VIEW * views) * float(np.prod(grid.size, dtype=np.float64))
+    check_memory(needed, f"A reconstruction on {size} voxels", "choose fewer or larger voxels")
+
+
 def _check(volume: Volume, radiographs: Sequence[Radiograph], beta: float, tolerance: float, iterations: int) -> None:
     if volume.unit != "1/mm":
         raise InputError("Fusion works on attenuation in 1/mm: convert the volume with to_attenuation first.")
     if not radiographs:
         raise InputError("No radiograph was given to fuse with: give at least one view.")
     check_beta(beta)
+    check_room(volume.grid, len(radiographs))
     if not tolerance >= 0:  # NaN too
         raise InputError(f"The tolerance {tolerance} of the fusion is no re-projection error: give a number from 0 on.")
     if not (isinstance(iterations, (int, np.integer)) and iterations >= 0):

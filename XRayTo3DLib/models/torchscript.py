@@ -23,6 +23,8 @@ _CARD = "extra/model.json"
 #: Records that depend on where and when a file was made, and that loading does not need.
 _LEFT_OUT = re.compile(r"\.debug_pkl$|^\.data/serialization_id$")
 _MANGLED = re.compile(r"\.___torch_mangle_\d+")
+#: The constants of a class, which torch writes in the order of a set.
+_CONSTANTS = re.compile(r"(?:^  \w+ : Final\[.*\n)+", re.MULTILINE)
 _NAME = re.compile(r"__torch__(?:\.\w+)+")
 #: Tensors start at multiples of this in torch's own files.
 _ALIGNMENT = 64
@@ -102,6 +104,7 @@ def _renamed(records: dict[str, bytes]) -> dict[str, bytes]:
         space = path[len("code/") : -len(".py")].replace("/", ".")
         for text in re.split(r"^(?=class |def )", records[path].decode(), flags=re.MULTILINE):
             if text:
+                text = _CONSTANTS.sub(lambda found: "".join(sorted(found.group().splitlines(keepends=True))), text)
                 definitions[f"{space}.{re.split(r'[ (:]', text, maxsplit=2)[1]}"] = text
     order: dict[str, str] = {}
 

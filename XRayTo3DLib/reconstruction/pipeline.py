@@ -8,7 +8,7 @@ from pathlib import Path
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.fusion.closed_form import BETA, check_beta
-from XRayTo3DLib.fusion.iterative import fuse
+from XRayTo3DLib.fusion.iterative import check_room, fuse
 from XRayTo3DLib.fusion.reprojection import errors_of, reproject
 from XRayTo3DLib.geometry.grid import Grid
 from XRayTo3DLib.geometry.overlap import check_overlap
@@ -58,6 +58,7 @@ def reconstruct(
         grid = default_grid([r.projection for r in radiographs], spacing=covering_spacing(radiographs))
     for radiograph in radiographs:
         check_overlap(grid, radiograph.projection, radiograph.name or "a view")
+    check_room(grid, len(radiographs))
     method.check(loaded, radiographs, grid)
     name = method.name if loaded is None else loaded.file.name
     progress(0.05, f"model {name}")

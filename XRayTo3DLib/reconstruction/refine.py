@@ -10,7 +10,7 @@ import numpy as np
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.fusion.closed_form import BETA
-from XRayTo3DLib.fusion.iterative import fuse
+from XRayTo3DLib.fusion.iterative import check_room, fuse
 from XRayTo3DLib.fusion.reprojection import errors_of, reproject
 from XRayTo3DLib.geometry.grid import Grid
 from XRayTo3DLib.images.pixel_matching import matched, voxel
@@ -46,6 +46,7 @@ def refine(
     ratio = np.array(whole.spacing) / spacing
     size = tuple(max(1, round(n * r)) for n, r in zip(whole.size, ratio, strict=True))
     grid = whole.resized(size)
+    check_room(grid, len(radiographs))
     reconstruction = with_detail(reconstruction, radiographs, spacing)
     used, before = reconstruction.radiographs, _spread(reconstruction.before_fusion, grid)
     fused = fuse(_spread(reconstruction.volume, grid), used, beta, iterations=20, progress=progress)

@@ -24,6 +24,7 @@ from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.grid import Grid
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.images.volume import MU_WATER, Volume
+from XRayTo3DLib.memory import check_memory
 from XRayTo3DLib.models.zoo import LoadedModel
 from XRayTo3DLib.progress import Progress, silent
 from XRayTo3DLib.reconstruction.methods import virtual_detector
@@ -31,6 +32,8 @@ from XRayTo3DLib.reconstruction.methods.base import Estimate, check_limits
 
 #: Share of a card's range by which a picture may leave it: noise around air is a little below zero.
 _BEYOND_RANGE = 0.01
+#: What the bundled network needs at least (measured); others are asked for no less.
+_BYTES_A_VOXEL = 300
 
 
 class LiftedViews:
@@ -41,6 +44,9 @@ class LiftedViews:
     def check(self, model: LoadedModel | None, radiographs: Sequence[Radiograph], grid: Grid) -> None:
         card = needed(model).file.card
         check_limits(needed(model), radiographs, grid)
+        size = " x ".join(map(str, grid.size))
+        voxels = float(np.prod(grid.size, dtype=np.float64))
+        check_memory(_BYTES_A_VOXEL * voxels, f"The model {card['name']} on {size} voxels", "choose fewer or larger voxels")
         if "range" not in card["inputs"]:
             return
         low, high = card["inputs"]["range"]

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 import shutil
+import subprocess
+import sys
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -12,10 +18,13 @@ from barrel import CARD, Barrel
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.models import trust
-from XRayTo3DLib.models.card import check_card
-from XRayTo3DLib.models.trust import bundled_folder, trust_folder
+from XRayTo3DLib.models.card import check_card, printable
+from XRayTo3DLib.models.torchscript import load_module, with_card
+from XRayTo3DLib.models.trust import CHECKSUMS, bundled_folder, is_trusted_digest, trust_folder
 from XRayTo3DLib.models.zoo import (
     DEFAULT_MODEL,
+    LoadedModel,
+    ModelFile,
     describe_model,
     find_model,
     find_models,
@@ -145,3 +154,188 @@ def test_a_damaged_entry_of_the_trust_spoils_no_other(stranger):
     (trust_folder() / "null").mkdir()
     (trust_folder() / ("0" * 64)).write_bytes(b"\xff not json")
     assert is_trusted(model)
+
+
+def zipped(path: Path, card: bytes) -> Path:
+    """A file that looks like a model, with this card, and holds no code."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model/extra/model.json", card)
+    return path
+
+
+def changed(*path: str, value: object) -> bytes:
+    """The barrel's card with one value changed."""
+    card = json.loads(json.dumps(CARD))
+    inner = card
+    for name in path[:-1]:
+        inner = inner[name]
+    inner[path[-1]] = value
+    return json.dumps(card).encode()
+
+
+def test_odd_cards_are_one_sentence_and_stop_no_other_model(stranger, monkeypatch):
+    folder = stranger.parent
+    bomb = folder / "bomb.pt"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("model/extra/model.json", "w") as file:
+        for _ in range(64):
+            file.write(bytes(1 << 20))
+    table = {
+        "deep": b"[" * 100_000,
+        "deep and closed": b'{"a":' + b"[" * 500 + b"]" * 500 + b"}",
+        "not text": b"\xff\xfe\x00",
+        "a list": b"[]",
+        "null": b"null",
+        "a number of many digits": b'{"schema": ' + b"9" * 100_000 + b"}",
+        "infinite": changed("metrics", value=[]).replace(b'"seed": 1', b'"seed": 1e999'),
+        "NaN": changed("inputs", "range", value=[0, float("nan")]),
+        "multiple of 0": changed("outputs", "grid", "multiple_of", value=0),
+        "no spacing": changed("outputs", "grid", "spacing_mm", value=[0, 4]),
+        "spacing the wrong way round": changed("outputs", "grid", "spacing_mm", value=[8, 4]),
+        "views the wrong way round": changed("inputs", "views", value={"minimum": 3, "maximum": 1}),
+        "size of two": changed("outputs", "grid", "size", value=[64, 64]),
+        "a name of 300 letters": changed("name", value="x" * 300),
+        "an escape": changed("title", value="\x1b]0;owned\x07\x1b[2J"),
+        "an escape for a key": changed("metrics", value=[]).replace(b'"seed"', b'"\\u001b[2J": 1, "seed"'),
+        "a turned direction": changed("limits", value=["\u202edezirohtua"]),
+        "half a character": changed("limits", value=["\ud800"]),
+        "the older schema": changed("schema", value=1),
+        "an interface that is none": changed("interface", value="lifted views"),
+        "no interface": json.dumps({k: v for k, v in CARD.items() if k != "interface"}).encode(),
+    }
+    files = [bomb, *(zipped(folder / f"{name}.pt", card) for name, card in table.items())]
+    (folder / "folder.pt").mkdir()
+    (folder / "empty.pt").write_bytes(b"")
+    (folder / "gone.pt").symlink_to(folder / "nowhere.pt")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(folder / "pipe.pt")  # reading it would wait for ever
+        files.append(folder / "pipe.pt")
+    tracemalloc.start()
+    for path in [*files, folder / "folder.pt", folder / "empty.pt", folder / "gone.pt"]:
+        with pytest.raises(InputError) as said:
+            describe_model(path)
+        assert printable(str(said.value)) and len(str(said.value)) < 700, path
+    assert tracemalloc.get_traced_memory()[1] < 60e6
+    tracemalloc.stop()
+    monkeypatch.setenv("XRAYTO3D_MODELS", str(folder))
+    assert [m.name for m in find_models()] == ["stranger", DEFAULT_MODEL]
+    for name in ("x" * 300, "nul\0", "..", "\x1b[2J"):
+        with pytest.raises(InputError):
+            find_model(name)
+
+
+def test_the_names_of_bundled_models_are_theirs(stranger, monkeypatch):
+    monkeypatch.setenv("XRAYTO3D_MODELS", str(stranger.parent))
+    save_model(Barrel(), {**CARD, "name": DEFAULT_MODEL}, stranger.parent / f"{DEFAULT_MODEL}.pt")
+    save_model(Barrel(), {**CARD, "name": DEFAULT_MODEL}, stranger.parent / "another.pt")
+    for name in (None, DEFAULT_MODEL):
+        assert find_model(name, [stranger.parent]).path.parent == bundled_folder()
+    assert find_model(stranger.parent / "another.pt").name == DEFAULT_MODEL  # by its path
+    assert sum(m.bundled for m in find_models([bundled_folder()])) == len(bundled_models())
+
+
+def test_what_runs_is_what_was_hashed(stranger, tmp_path, monkeypatch):
+    """The file is replaced while the question waits: by one of the same size and time, and through a link."""
+    other = tmp_path / "other.pt"
+    save_model(Barrel(), {**CARD, "name": "imposter"}, other)
+    honest, stamp = stranger.read_bytes(), stranger.stat().st_mtime_ns
+    link = tmp_path / "link.pt"
+    link.symlink_to(stranger)
+    (tmp_path / CHECKSUMS).write_text(f"{describe_model(stranger).sha256}  link.pt\n")
+    assert not is_trusted(describe_model(link)) and not describe_model(link).bundled
+
+    def replaced(model: ModelFile) -> bool:
+        stranger.write_bytes(other.read_bytes().ljust(len(honest), b"\0"))
+        os.utime(stranger, ns=(stamp, stamp))
+        return True
+
+    loaded = load_model(link, ask=replaced)
+    assert loaded.file.name == "stranger" and loaded.file.sha256 == hashlib.sha256(honest).hexdigest()
+    assert float(loaded.module.value) == pytest.approx(0.7, abs=1e-3)
+    assert not is_trusted(describe_model(other))
+    # A link in the folder of the bundled models is judged by what it leads to.
+    folder = tmp_path / "Resources" / "Models"
+    shutil.copytree(bundled_folder(), folder)
+    monkeypatch.setattr(trust, "resources_folder", lambda: tmp_path / "Resources")
+    (folder / f"{DEFAULT_MODEL}.pt").unlink()
+    (folder / f"{DEFAULT_MODEL}.pt").symlink_to(other)
+    with pytest.raises(InputError, match="not the file it was released as"):
+        load_model()
+
+
+def test_programs_that_trust_at_once_lose_nothing(stranger):
+    digests = [f"{i:064x}" for i in range(12)]
+    code = "import sys; from XRayTo3DLib.models.trust import trust_digest; sys.stdin.read(1); trust_digest(sys.argv[1])"
+    programs = [subprocess.Popen([sys.executable, "-c", code, digest], stdin=subprocess.PIPE) for digest in digests]
+    for program in programs:
+        program.communicate(b"x", timeout=120)
+    assert all(map(is_trusted_digest, digests))
+
+
+class Sharing(torch.nn.Module):
+    """Layers of equal and of different types, and functions of torch's own: what torch numbers by all it scripted before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.layers = torch.nn.Sequential(
+            torch.nn.Conv2d(1, 2, 3), torch.nn.SiLU(), torch.nn.Conv2d(2, 2, 3), torch.nn.GroupNorm(1, 2)
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.interpolate(torch.nn.functional.silu(self.layers(x)), scale_factor=2.0, mode="nearest")
+
+
+def test_the_same_network_gives_the_same_file_in_any_process(tmp_path):
+    network = Sharing().train()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    save_model(network, CARD, tmp_path / "one.pt")
+    # The caller's network is what it was: its precision, its numbers, its mode.
+    assert network.training and all(torch.equal(before[n], t) and t.dtype == torch.float32 for n, t in network.state_dict().items())
+    save_model(Barrel(), CARD, tmp_path / "between.pt")
+    save_model(torch.nn.Sequential(torch.nn.Conv2d(2, 2, 1), Sharing()), CARD, tmp_path / "between.pt")
+    save_model(Sharing(), CARD, tmp_path / "two.pt")
+    one = (tmp_path / "one.pt").read_bytes()
+    assert (tmp_path / "two.pt").read_bytes() == one
+    code = (
+        "import sys, torch; from test_modelzoo import Sharing, CARD; from XRayTo3DLib.models.zoo import save_model\n"
+        "save_model(torch.nn.Conv2d(1, 2, 3), CARD, sys.argv[1]); save_model(Sharing(), CARD, sys.argv[1])"
+    )
+    places = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1]), *sys.path])
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, str(tmp_path / "three.pt")],
+        env={**os.environ, "PYTHONPATH": places, "PYTHONHASHSEED": "5"},
+        check=True,
+    )
+    assert (tmp_path / "three.pt").read_bytes() == one
+    # It still runs, and another card changes neither code nor weights.
+    renamed = load_module(with_card(one, {**CARD, "name": "renamed"}), "a test")
+    image = torch.rand(1, 1, 9, 9)
+    with torch.no_grad():
+        torch.testing.assert_close(renamed(image), network.eval()(image), atol=5e-3, rtol=0)
+    with pytest.raises(InputError, match="do not fit half precision"):
+        broken = Barrel()
+        broken.value.data.fill_(1e6)
+        save_model(broken, CARD, tmp_path / "broken.pt")
+
+
+def test_no_memory_is_not_blamed_on_the_models_code(stranger):
+    file = describe_model(stranger)
+
+    def failing(error: BaseException) -> LoadedModel:
+        def module(*inputs: object) -> None:
+            raise error
+
+        return LoadedModel(file, module)
+
+    for error in (
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
+        ),
+    ):
+        with pytest.raises(InputError, match="not enough memory"):
+            failing(error)()
+    for error in (RuntimeError("sizes differ"), TypeError("forward() takes 2"), IndexError()):
+        with pytest.raises(InputError, match="failed on these inputs"):
+            failing(error)()
