@@ -19,36 +19,20 @@ from XRayTo3DLib.models.card import SCHEMA
 from XRayTo3DLib.models.trust import CHECKSUMS
 from XRayTo3DLib.models.zoo import describe_model, save_model
 from XRayTo3DLib.training.checkpoint import NAME, load_weights, read_checkpoint
-from XRayTo3DLib.training.lifted_views.task import build
 from XRayTo3DLib.training.recipes import Recipe, load_recipe
+from XRayTo3DLib.training.systems import system_of
 
 
 def card_of(recipe: Recipe, steps: int, parameters: int, metrics: list[dict[str, Any]], commit: str) -> dict[str, Any]:
     """The model card of a trained recipe; ``metrics`` are rows of the schema, from the evaluation."""
-    told, grid = recipe.card, recipe.settings.grid
+    told = recipe.card
     return {
         "schema": SCHEMA,
         "name": recipe.name,
         "version": told.version,
         "title": told.title,
-        "task": "volume",
-        "interface": "lifted-views/1",
-        "mirror_averaging": True,
         "region": list(told.region),
-        "inputs": {
-            "views": {"minimum": 1, "maximum": told.maximum_views},
-            "beam": ["parallel", "cone"],
-            "unit": "line integral on a virtual detector of one-voxel pixels, over that of 32 voxels of water",
-        },
-        "outputs": {
-            "grid": {
-                "size": [grid.size] * 3,
-                "spacing_mm": list(told.spacing_mm),
-                "multiple_of": 8,
-            },
-            "unit": "attenuation over that of water",
-            "channels": ["mean", "standard deviation"],
-        },
+        **system_of(recipe).card(recipe),
         "training": {
             "data": [dataclasses.asdict(credit) for credit in told.data],
             "recipe": f"{recipe.name}.toml",
@@ -87,7 +71,7 @@ def export(
     """Write the averaged network of ``folder/checkpoint.pt`` as a model file at ``path``."""
     source = folder / NAME
     state = read_checkpoint(source)
-    network = build(recipe)
+    network = system_of(recipe).build(recipe)
     load_weights(network, state["average"], f"The checkpoint {source}")
     parameters = sum(p.numel() for p in network.parameters())
     save_model(network, card_of(recipe, state["step"], parameters, metrics or [], commit), path)

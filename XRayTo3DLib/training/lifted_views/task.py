@@ -28,6 +28,29 @@ def build(recipe: Recipe) -> ReconstructionNetwork:
         return ReconstructionNetwork(**arguments)
 
 
+def card(recipe: Recipe) -> dict[str, Any]:
+    """What the model card says of what the network takes and gives."""
+    return {
+        "task": "volume",
+        "interface": "lifted-views/1",
+        "mirror_averaging": True,
+        "inputs": {
+            "views": {"minimum": 1, "maximum": recipe.card.maximum_views},
+            "beam": ["parallel", "cone"],
+            "unit": "line integral on a virtual detector of one-voxel pixels, over that of 32 voxels of water",
+        },
+        "outputs": {
+            "grid": {
+                "size": [recipe.settings.grid.size] * 3,
+                "spacing_mm": list(recipe.card.spacing_mm),
+                "multiple_of": 8,
+            },
+            "unit": "attenuation over that of water",
+            "channels": ["mean", "standard deviation"],
+        },
+    }
+
+
 class LiftedViewsTask:
     """Slabs of cubes, from radiographs whose geometry the network is told."""
 

@@ -16,6 +16,7 @@ from tiny_recipe import TINY, table
 import XRayTo3DLib.training.recipes as recipes
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.models.card import check_card
+from XRayTo3DLib.training import systems
 from XRayTo3DLib.training.export import card_of
 from XRayTo3DLib.training.lifted_views import settings
 from XRayTo3DLib.training.recipes import Source, load_recipe, recipe_of
@@ -72,7 +73,7 @@ def test_schemas_and_types_name_the_same_values():
     kinds = {"grid": settings.GridSettings, "network": settings.NetworkSettings, "augmentation": settings.Augmentation}
     for name, kind in {**kinds, "views": settings.Views, "loss": settings.Loss}.items():
         compare(kind, own["properties"][name])
-    assert set(inner["system"]["enum"]) == set(recipes.SYSTEMS)
+    assert set(inner["system"]["enum"]) == set(recipes.SYSTEMS) == set(systems.SYSTEMS)
 
 
 def test_every_value_that_is_missing_of_another_kind_or_no_number_is_one_sentence():
