@@ -134,6 +134,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/training/precision.py
   XRayTo3DLib/training/recipes.py
   XRayTo3DLib/training/subjects.py
+  XRayTo3DLib/training/systems.py
   XRayTo3DLib/training/task.py
   XRayTo3DLib/training/typed.py
   )
