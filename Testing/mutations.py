@@ -90,10 +90,10 @@ FAULTS = (
     ),
     Fault(
         "RAS origin",
-        "XRayTo3D/XRayTo3DSlicer/mrml.py",
+        "XRayTo3D/XRayTo3DSlicer/nodes/mrml.py",
         "node.SetIJKToRASMatrix(_matrix(_FLIP @ affine))",
         "node.SetIJKToRASMatrix(_matrix(affine))",
-        ("Testing/Python/XRayTo3DSlicer/test_volume_nodes.py",),
+        ("Testing/Python/XRayTo3DSlicer/nodes/test_volume_nodes.py",),
     ),
     # line integrals
     _library(

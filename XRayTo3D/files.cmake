@@ -4,11 +4,26 @@ set(MODULE_PYTHON_SCRIPTS
   XRayTo3DSlicer/__init__.py
   XRayTo3DSlicer/demo_scene.py
   XRayTo3DSlicer/dependencies.py
-  XRayTo3DSlicer/display.py
   XRayTo3DSlicer/headless.py
-  XRayTo3DSlicer/logic.py
-  XRayTo3DSlicer/model_nodes.py
-  XRayTo3DSlicer/mrml.py
+  XRayTo3DSlicer/logic/__init__.py
+  XRayTo3DSlicer/logic/checks.py
+  XRayTo3DSlicer/logic/console.py
+  XRayTo3DSlicer/logic/poses.py
+  XRayTo3DSlicer/logic/radiographs.py
+  XRayTo3DSlicer/logic/reconstruction.py
+  XRayTo3DSlicer/logic/simulation.py
+  XRayTo3DSlicer/logic/structures.py
+  XRayTo3DSlicer/nodes/__init__.py
+  XRayTo3DSlicer/nodes/display.py
+  XRayTo3DSlicer/nodes/model_nodes.py
+  XRayTo3DSlicer/nodes/mrml.py
+  XRayTo3DSlicer/nodes/provenance.py
+  XRayTo3DSlicer/nodes/radiograph_nodes.py
+  XRayTo3DSlicer/nodes/results.py
+  XRayTo3DSlicer/nodes/scene.py
+  XRayTo3DSlicer/nodes/segmentation_nodes.py
+  XRayTo3DSlicer/nodes/shapes.py
+  XRayTo3DSlicer/nodes/volume_nodes.py
   XRayTo3DSlicer/panels/__init__.py
   XRayTo3DSlicer/panels/geometry.py
   XRayTo3DSlicer/panels/inputs.py
@@ -17,19 +32,11 @@ set(MODULE_PYTHON_SCRIPTS
   XRayTo3DSlicer/panels/reconstruct.py
   XRayTo3DSlicer/panels/results.py
   XRayTo3DSlicer/panels/section.py
+  XRayTo3DSlicer/panels/signal.py
   XRayTo3DSlicer/panels/ui_files.py
   XRayTo3DSlicer/panels/work.py
   XRayTo3DSlicer/parameters.py
-  XRayTo3DSlicer/provenance.py
-  XRayTo3DSlicer/radiograph_nodes.py
-  XRayTo3DSlicer/results.py
   XRayTo3DSlicer/sample_data.py
-  XRayTo3DSlicer/scene.py
-  XRayTo3DSlicer/segmentation_nodes.py
-  XRayTo3DSlicer/shapes.py
-  XRayTo3DSlicer/signal.py
-  XRayTo3DSlicer/volume_nodes.py
-  XRayTo3DSlicer/xrays.py
   )
 
 set(MODULE_PYTHON_RESOURCES

@@ -17,7 +17,7 @@ from unittest import mock
 ROOT = Path(__file__).resolve().parents[2]
 #: Modules that run on the stand-ins: they see properties as attributes, and are forgotten afterwards.
 _PANEL_MODULES = ("XRayTo3D", "XRayTo3DSlicer.panels", "XRayTo3DSlicer.parameters", "XRayTo3DSlicer.dependencies")
-_PANEL_MODULES += ("XRayTo3DSlicer.sample_data", "XRayTo3DSlicer.signal")
+_PANEL_MODULES += ("XRayTo3DSlicer.sample_data",)
 
 
 class Application:

@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "Resources" / "Screenshots" / "panel.png", help="a .png file")
     path = parser.parse_args().out
     with Harness.application() as user:
-        from XRayTo3DSlicer import volume_nodes
+        from XRayTo3DSlicer.nodes import volume_nodes
 
         import XRayTo3D
         from Harness.scripted_module import ModuleWidget

@@ -30,7 +30,7 @@ ROOMS = (
 )  # fmt: skip
 #: Slicer's side from bottom to top; all of it may use the library, but for what makes models and the command line.
 SIDES = ("nodes", "logic", "panels", "module")
-_PANELS = {"parameters", "dependencies", "signal", "sample_data"}
+_PANELS = {"parameters", "dependencies", "sample_data"}
 
 
 def modules(root: Path) -> dict[str, Path]:
@@ -108,7 +108,7 @@ def violations(root: Path) -> list[str]:
                 arrows.setdefault(module, set()).add(target)
         if place != "XRayTo3DLib/models/torchscript.py":
             wrong += [f"{place}:{line} uses torch.jit" for line in _torch_jit(path)]
-        if place != "XRayTo3D/XRayTo3DSlicer/mrml.py":
+        if place != "XRayTo3D/XRayTo3DSlicer/nodes/mrml.py":
             wrong += [f"{place}:{line} speaks of RAS in code" for line in _ras(path)]
         wrong += [f"{place}:{line} takes the private {name} from another room" for name, line in _private(path, module)]
     return wrong + [f"circle: {' -> '.join(circle)}" for circle in _circles(arrows)]
@@ -216,7 +216,7 @@ def test_packages_of_the_library_are_installed_by_the_panel() -> None:
 #: A file with one line that must not stand there, and a word of the complaint.
 PLANTED = (
     ("XRayTo3DLib/images/volume.py", "import slicer", "only XRayTo3D/"),
-    ("XRayTo3DLib/images/volume.py", "from XRayTo3DSlicer import mrml", "points back"),
+    ("XRayTo3DLib/images/volume.py", "from XRayTo3DSlicer.nodes import mrml", "points back"),
     ("XRayTo3DLib/images/volume.py", "def f():\n    from XRayTo3DLib.training import fit", "images -> training"),
     ("XRayTo3DLib/images/volume.py", "from ..cli import main", "images -> cli"),
     ("XRayTo3DLib/geometry/grid.py", "from XRayTo3DLib.images import volume", "geometry -> images"),
@@ -227,9 +227,9 @@ PLANTED = (
     ("XRayTo3DLib/images/volume.py", "node.GetIJKToRASMatrix()", "RAS"),
     ("XRayTo3DLib/images/volume.py", "from XRayTo3DLib.geometry.grid import _check", "private _check"),
     ("XRayTo3DLib/geometry/views.py", "from XRayTo3DLib.geometry import grid", "circle"),
-    ("XRayTo3D/XRayTo3DSlicer/mrml.py", "from XRayTo3DSlicer.logic import Logic", "nodes -> logic"),
-    ("XRayTo3D/XRayTo3DSlicer/logic.py", "from XRayTo3DSlicer.panels.panel import Panel", "logic -> panels"),
-    ("XRayTo3D/XRayTo3DSlicer/logic.py", "from XRayTo3DSlicer import panels", "logic -> panels"),
+    ("XRayTo3D/XRayTo3DSlicer/nodes/mrml.py", "from XRayTo3DSlicer.logic import console", "nodes -> logic"),
+    ("XRayTo3D/XRayTo3DSlicer/logic/console.py", "from XRayTo3DSlicer.panels.panel import Panel", "logic -> panels"),
+    ("XRayTo3D/XRayTo3DSlicer/logic/console.py", "from XRayTo3DSlicer import panels", "logic -> panels"),
     ("XRayTo3D/XRayTo3DSlicer/panels/panel.py", "from XRayTo3DLib.training import fit", "panels -> training"),
     ("XRayTo3D/XRayTo3DSlicer/panels/panel.py", "import XRayTo3D", "panels -> module"),
 )
@@ -243,7 +243,7 @@ def test_a_planted_violation_is_found(tmp_path: Path) -> None:
         "XRayTo3DLib/geometry/grid.py": "from XRayTo3DLib.geometry import views",
         "XRayTo3DLib/geometry/views.py": "",
         "XRayTo3D/XRayTo3D.py": "",
-        **{f"XRayTo3D/XRayTo3DSlicer/{name}.py": "" for name in ("mrml", "logic", "panels/__init__", "panels/panel")},
+        **{f"XRayTo3D/XRayTo3DSlicer/{name}.py": "" for name in ("nodes/mrml", "logic/__init__", "logic/console", "panels/__init__", "panels/panel")},
     }
     for number, (place, line, complaint) in enumerate(PLANTED):
         root = tmp_path / str(number)
@@ -260,8 +260,8 @@ def test_what_may_be_imported_is_not_complained_about(tmp_path: Path) -> None:
         "XRayTo3DLib/training/fit.py": "from XRayTo3DLib.images import volume",
         "XRayTo3DLib/models/torchscript.py": "import torch\ntorch.jit.load",
         "XRayTo3DLib/images/volume.py": '"""LPS, not RAS."""  # no RAS here',
-        "XRayTo3D/XRayTo3DSlicer/mrml.py": "node.GetIJKToRASMatrix()",
-        "XRayTo3D/XRayTo3DSlicer/logic.py": "from XRayTo3DSlicer import mrml",
+        "XRayTo3D/XRayTo3DSlicer/nodes/mrml.py": "node.GetIJKToRASMatrix()",
+        "XRayTo3D/XRayTo3DSlicer/logic/console.py": "from XRayTo3DSlicer.nodes import mrml",
     }.items():
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / place).write_text(line, encoding="utf-8")
@@ -270,9 +270,10 @@ def test_what_may_be_imported_is_not_complained_about(tmp_path: Path) -> None:
 
 def test_a_heavy_import_at_the_start_is_found(tmp_path: Path) -> None:
     for place, line in {
-        "XRayTo3D/XRayTo3D.py": "from XRayTo3DSlicer.logic import Logic",
+        "XRayTo3D/XRayTo3D.py": "from XRayTo3DSlicer.logic.console import Logic",
         "XRayTo3D/XRayTo3DSlicer/__init__.py": "",
-        "XRayTo3D/XRayTo3DSlicer/logic.py": "from XRayTo3DLib.io import volumes\ndef f():\n    import skimage",
+        "XRayTo3D/XRayTo3DSlicer/logic/__init__.py": "",
+        "XRayTo3D/XRayTo3DSlicer/logic/console.py": "from XRayTo3DLib.io import volumes\ndef f():\n    import skimage",
         "XRayTo3DLib/__init__.py": "",
         "XRayTo3DLib/io/__init__.py": "",
         "XRayTo3DLib/io/volumes.py": "import typing\nif typing.TYPE_CHECKING:\n    import pandas\nelse:\n    import torch",

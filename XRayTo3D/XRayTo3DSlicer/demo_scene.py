@@ -10,8 +10,9 @@ from XRayTo3DLib.images.labelmap import Labelmap
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.images.volume import Volume
 from XRayTo3DLib.progress import Progress, interrupts_held, silent
-from XRayTo3DSlicer import headless, provenance, radiograph_nodes, results, scene, segmentation_nodes, volume_nodes
+from XRayTo3DSlicer import headless
 from XRayTo3DSlicer.logic import Logic
+from XRayTo3DSlicer.nodes import provenance, radiograph_nodes, results, scene, segmentation_nodes, volume_nodes
 
 if TYPE_CHECKING:
     from XRayTo3DLib.reconstruction.result import Reconstruction

@@ -54,7 +54,8 @@ def _download() -> list[Any]:
 def load(progress: Progress = silent) -> Any:
     """The sample CT as a volume node: the real chest CT, or without a network the phantom, as its description says."""
     from XRayTo3DLib.simulation.sample import sample_ct
-    from XRayTo3DSlicer import dependencies, scene, volume_nodes
+    from XRayTo3DSlicer import dependencies
+    from XRayTo3DSlicer.nodes import scene, volume_nodes
 
     dependencies.ensure(NEEDS)
     with scene.operation() as adding:

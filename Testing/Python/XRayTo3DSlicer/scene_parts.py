@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import slicer
 import vtk
-from XRayTo3DSlicer import radiograph_nodes
+from XRayTo3DSlicer.nodes import radiograph_nodes
 
 from XRayTo3DLib.images.labelmap import Labelmap
 

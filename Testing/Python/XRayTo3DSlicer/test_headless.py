@@ -10,7 +10,8 @@ import zipfile
 import pytest
 import slicer
 import vtk
-from XRayTo3DSlicer import headless, volume_nodes
+from XRayTo3DSlicer import headless
+from XRayTo3DSlicer.nodes import volume_nodes
 
 from XRayTo3DLib.errors import InputError
 

@@ -12,8 +12,9 @@ from slicer.i18n import tr as _
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.progress import Progress
-from XRayTo3DSlicer import dependencies, provenance, sample_data
+from XRayTo3DSlicer import dependencies, sample_data
 from XRayTo3DSlicer import parameters as state
+from XRayTo3DSlicer.nodes import provenance
 from XRayTo3DSlicer.panels.section import Section, whenBound
 
 _FILES = "(*.dcm *.dic *.nrrd *.nii *.nii.gz *.mha *.mhd *.png *.jpg *.jpeg *.tif *.tiff *)"

@@ -51,7 +51,7 @@ class Panel:
 
     def useFirstVolume(self) -> None:
         """Take the first volume of the scene that is not of this extension as the CT, where none is chosen."""
-        from XRayTo3DSlicer import provenance
+        from XRayTo3DSlicer.nodes import provenance
 
         if self.parameters is None or self.parameters.ctNode is not None:
             return

@@ -9,7 +9,8 @@ import qt
 from slicer.i18n import tr as _
 
 from XRayTo3DLib.errors import InputError
-from XRayTo3DSlicer import dependencies, provenance
+from XRayTo3DSlicer import dependencies
+from XRayTo3DSlicer.nodes import provenance
 from XRayTo3DSlicer.panels.section import Section, whenBound
 
 

@@ -13,8 +13,8 @@ from slicer.i18n import tr as _
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.progress import Cancelled, Progress
 from XRayTo3DSlicer import dependencies
+from XRayTo3DSlicer.panels.signal import Signal
 from XRayTo3DSlicer.panels.ui_files import loadUI
-from XRayTo3DSlicer.signal import Signal
 
 
 class Work:

@@ -80,7 +80,8 @@ def test_report_is_self_contained_and_honest(result):
 def test_scene_is_whole_and_loads(result):
     with zipfile.ZipFile(result[0] / "scene.mrb") as bundle:
         assert bundle.testzip() is None
-    from XRayTo3DSlicer import headless, radiograph_nodes, volume_nodes
+    from XRayTo3DSlicer import headless
+    from XRayTo3DSlicer.nodes import radiograph_nodes, volume_nodes
 
     headless.start()
     headless.load_scene(result[0] / "scene.mrb")

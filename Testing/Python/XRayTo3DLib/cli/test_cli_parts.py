@@ -151,7 +151,8 @@ class TestSegmentationFile:
 
     def test_slicer_reads_names_and_colours(self, labelmap, tmp_path):
         slicer = pytest.importorskip("slicer", reason="needs slicer-core")
-        from XRayTo3DSlicer import headless, segmentation_nodes
+        from XRayTo3DSlicer import headless
+        from XRayTo3DSlicer.nodes import segmentation_nodes
 
         headless.start()
         write_segmentation(labelmap, tmp_path / "s.seg.nrrd")

@@ -6,7 +6,7 @@ import numpy as np
 import slicer
 
 from XRayTo3DLib.anatomy.catalogue import structure_colour, structure_opacity
-from XRayTo3DSlicer import shapes
+from XRayTo3DSlicer.nodes import shapes
 
 #: Window and level in HU that show lungs, soft tissue and bone at once.
 CT_WINDOW, CT_LEVEL = 1500.0, 0.0

@@ -17,7 +17,7 @@ from XRayTo3DLib.images.labelmap import Labelmap
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.images.volume import Volume
 from XRayTo3DLib.progress import Cancelled, Progress, part
-from XRayTo3DSlicer import model_nodes, segmentation_nodes
+from XRayTo3DSlicer.nodes import model_nodes, segmentation_nodes
 
 if TYPE_CHECKING:
     from XRayTo3DLib.simulation.inserts import Insert

@@ -8,7 +8,7 @@ import slicer
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.projection import Projection
 from XRayTo3DLib.images.radiograph import Radiograph
-from XRayTo3DSlicer import display, mrml, provenance
+from XRayTo3DSlicer.nodes import display, mrml, provenance
 
 #: A radiograph counts as moved when a corner of its image lies further from where its geometry says, in mm.
 _MOVED_MM = 1e-2

@@ -9,7 +9,7 @@ import numpy as np
 import slicer
 
 from XRayTo3DLib.images.radiograph import Radiograph
-from XRayTo3DSlicer import provenance, radiograph_nodes, scene, volume_nodes
+from XRayTo3DSlicer.nodes import provenance, radiograph_nodes, scene, volume_nodes
 
 if TYPE_CHECKING:
     from XRayTo3DLib.reconstruction.result import Reconstruction

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import vtk
 from scene_parts import RAS, bend, ijk_to_ras, put_under, rigid, values
-from XRayTo3DSlicer import volume_nodes
+from XRayTo3DSlicer.nodes import volume_nodes
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.images.volume import Volume

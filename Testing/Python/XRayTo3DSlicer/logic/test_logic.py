@@ -13,9 +13,10 @@ import slicer
 import vtk
 from scene_parts import attribute, put_under, sphere_node
 from vtk.util.numpy_support import vtk_to_numpy
-from XRayTo3DSlicer import headless, model_nodes, provenance, radiograph_nodes, results, segmentation_nodes, volume_nodes
-from XRayTo3DSlicer import scene as scene_module
+from XRayTo3DSlicer import headless
 from XRayTo3DSlicer.logic import Logic
+from XRayTo3DSlicer.nodes import model_nodes, provenance, radiograph_nodes, results, segmentation_nodes, volume_nodes
+from XRayTo3DSlicer.nodes import scene as scene_module
 
 import XRayTo3DLib.reconstruction.pipeline as library
 from XRayTo3DLib.errors import InputError

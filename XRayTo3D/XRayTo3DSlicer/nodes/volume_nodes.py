@@ -7,7 +7,7 @@ import slicer
 
 from XRayTo3DLib.geometry.grid import Grid
 from XRayTo3DLib.images.volume import MU_WATER, Volume, to_hu
-from XRayTo3DSlicer import display, mrml, provenance
+from XRayTo3DSlicer.nodes import display, mrml, provenance
 
 
 def volume_to_node(volume: Volume, name: str) -> slicer.vtkMRMLScalarVolumeNode:

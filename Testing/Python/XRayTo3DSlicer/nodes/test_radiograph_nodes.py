@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scene_parts import RAS, ijk_to_ras, put_under, rigid, values
-from XRayTo3DSlicer import provenance, radiograph_nodes, volume_nodes
+from XRayTo3DSlicer.nodes import provenance, radiograph_nodes, volume_nodes
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.images.radiograph import Radiograph

@@ -11,7 +11,7 @@ import vtk
 from XRayTo3DLib.anatomy.catalogue import structure_colour, structure_opacity, terminology
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.images.labelmap import LARGEST_LABEL, Labelmap
-from XRayTo3DSlicer import mrml, provenance, scene
+from XRayTo3DSlicer.nodes import mrml, provenance, scene
 
 #: Smoothing of closed surfaces. Slicer's own 0.5 makes what is two voxels thick vanish, as ribs on 4 mm voxels are.
 _SMOOTHING = "0.2"

@@ -8,7 +8,7 @@ import vtk
 from XRayTo3DLib.anatomy.surfaces import Surface
 from XRayTo3DLib.geometry.projection import Projection
 from XRayTo3DLib.images.radiograph import Radiograph
-from XRayTo3DSlicer import display, mrml, provenance, shapes
+from XRayTo3DSlicer.nodes import display, mrml, provenance, shapes
 
 
 def surface_to_node(surface: Surface, order: int = 0) -> slicer.vtkMRMLModelNode:

@@ -5,9 +5,10 @@ import pytest
 import slicer
 import vtk
 from vtk.util.numpy_support import vtk_to_numpy
-from XRayTo3DSlicer import headless, provenance, radiograph_nodes, results, segmentation_nodes, volume_nodes
-from XRayTo3DSlicer import scene as scene_module
+from XRayTo3DSlicer import headless
 from XRayTo3DSlicer.logic import Logic
+from XRayTo3DSlicer.nodes import provenance, radiograph_nodes, results, segmentation_nodes, volume_nodes
+from XRayTo3DSlicer.nodes import scene as scene_module
 
 from XRayTo3DLib.fusion.reprojection import reproject
 from XRayTo3DLib.images.volume import Volume, to_attenuation

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scene_parts import values
-from XRayTo3DSlicer import display, volume_nodes
+from XRayTo3DSlicer.nodes import display, volume_nodes
 
 from XRayTo3DLib.images.volume import MU_WATER, Volume, to_attenuation
 

@@ -7,7 +7,7 @@ import pytest
 import vtk
 from scene_parts import RAS, put_under
 from vtk.util.numpy_support import vtk_to_numpy
-from XRayTo3DSlicer import model_nodes
+from XRayTo3DSlicer.nodes import model_nodes
 
 from XRayTo3DLib.anatomy.surfaces import extract_surface
 from XRayTo3DLib.errors import InputError

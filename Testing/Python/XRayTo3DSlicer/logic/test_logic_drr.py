@@ -9,7 +9,7 @@ import pytest
 import slicer
 import vtk
 from scene_parts import SMALL, attribute, bend, box_map, pixels, put_under, shift, sphere_node
-from XRayTo3DSlicer import provenance, radiograph_nodes, segmentation_nodes, volume_nodes
+from XRayTo3DSlicer.nodes import provenance, radiograph_nodes, segmentation_nodes, volume_nodes
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.grid import Grid

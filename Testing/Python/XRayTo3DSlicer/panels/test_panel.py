@@ -362,7 +362,7 @@ def test_the_real_logic_takes_what_the_panels_give(user):
 
 
 def test_signals_are_plain_calls(user):
-    from XRayTo3DSlicer.signal import Signal
+    from XRayTo3DSlicer.panels.signal import Signal
 
     signal, heard = Signal(), []
     signal.connect(heard.append)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-UI = sorted((Path(__file__).resolve().parents[3] / "XRayTo3D" / "Resources" / "UI").glob("*.ui"))
+UI = sorted((Path(__file__).resolve().parents[4] / "XRayTo3D" / "Resources" / "UI").glob("*.ui"))
 
 
 def test_every_parameter_is_bound_once_and_every_binding_is_a_parameter(user):

@@ -7,7 +7,7 @@ import pydicom
 import pytest
 import slicer
 from scene_parts import SMALL, attribute, box_map, pixels, put_under, shift
-from XRayTo3DSlicer import provenance, radiograph_nodes, segmentation_nodes
+from XRayTo3DSlicer.nodes import provenance, radiograph_nodes, segmentation_nodes
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.views import view_projection

@@ -13,7 +13,7 @@ from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.grid import Grid
-from XRayTo3DSlicer import scene
+from XRayTo3DSlicer.nodes import scene
 
 #: LPS to RAS and back: x and y change their signs.
 _FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])

@@ -6,7 +6,7 @@ import slicer
 import vtk
 from scene_parts import RAS, put_under, rigid
 from vtk.util.numpy_support import vtk_to_numpy
-from XRayTo3DSlicer import segmentation_nodes
+from XRayTo3DSlicer.nodes import segmentation_nodes
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.grid import Grid

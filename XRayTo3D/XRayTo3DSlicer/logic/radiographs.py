@@ -1,0 +1,80 @@
+"""X-rays as files and in 3D."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import slicer
+
+from XRayTo3DSlicer.logic import checks, poses
+from XRayTo3DSlicer.nodes import model_nodes, provenance, radiograph_nodes, scene
+
+
+class RadiographLogic:
+    """The part of :class:`Logic` that loads, saves and shows X-rays."""
+
+    def saveRadiograph(
+        self, node: slicer.vtkMRMLScalarVolumeNode, path: str | Path, isocentre: Sequence[float] | None = None
+    ) -> None:
+        """Write an X-ray to .nrrd, .mha, .nii.gz or .dcm (RT image) with its geometry, or to .png for the eye.
+
+        ``isocentre``: LPS mm of the point that the beam is aimed at, which DICOM wants to know; by default the point on the
+        central ray at 0.8 of the way to the detector.
+        """
+        from XRayTo3DLib.io.radiographs import write_radiograph
+
+        write_radiograph(radiograph_nodes.radiograph_from_node(checks.given(node, "radiograph")), path, isocentre)
+
+    def loadRadiograph(
+        self,
+        path: str | Path,
+        view: str | None = None,
+        spacing: float | tuple[float, float] | None = None,
+        sourceToDetector: float | None = None,
+        sourceToIsocentre: float | None = None,
+        parallel: bool = False,
+        kind: str = "auto",
+        isocentre: Sequence[float] | None = None,
+        name: str | None = None,
+        ask: Callable[[str], bool] | None = None,
+    ) -> slicer.vtkMRMLScalarVolumeNode:
+        """An X-ray from a DICOM file, a picture, or NRRD, as a radiograph node standing where its detector is.
+
+        - ``view``: as in :meth:`renderDRR`; by default what the file says, as for everything that is left out here;
+        - ``spacing``: mm between pixels, one number or (between rows, between columns); a picture needs it;
+        - ``sourceToDetector``, ``sourceToIsocentre``: mm; ``parallel``: parallel rays instead;
+        - ``kind``: what the pixels are: line_integral, intensity, inverted (bone is dark), or auto;
+        - ``isocentre``: LPS mm of the point that the beam is aimed at; the origin, where the file does not say either;
+        - ``ask``: decides, given a question, whether a detector with a side above 600 mm is meant; :class:`Cancelled` if not.
+        """
+        from XRayTo3DLib.io.radiographs import read_radiograph
+
+        radiograph = read_radiograph(path, view, spacing, sourceToDetector, sourceToIsocentre, kind, isocentre, parallel)
+        poses.checkDetectorSize(radiograph, Path(path).name, ask)
+        title = name or " ".join(filter(None, (Path(path).name.split(".")[0], radiograph.name)))
+        with scene.all_or_nothing():
+            node = radiograph_nodes.radiograph_to_node(radiograph, scene.unique_name(title))
+            provenance.stamp(node, [], File=Path(path).name)
+        return node
+
+    def showProjection(self, radiographNode: slicer.vtkMRMLScalarVolumeNode) -> list[slicer.vtkMRMLModelNode]:
+        """The beam of a radiograph and its picture at the detector as two models; those shown before are replaced."""
+        radiograph = radiograph_nodes.radiograph_from_node(checks.given(radiographNode, "radiograph"))
+        before = [
+            node
+            for node in slicer.util.getNodesByClass("vtkMRMLModelNode")
+            if provenance.read(node, "Type") in (provenance.BEAM, provenance.PICTURE) and radiographNode in provenance.sources(node)
+        ]
+        title = radiographNode.GetName()
+        with scene.all_or_nothing():
+            shown = [
+                model_nodes.beam_to_node(radiograph.projection, f"{title} beam"),
+                model_nodes.picture_to_node(radiograph, f"{title} picture"),
+            ]
+            for node in shown:
+                provenance.stamp(node, [radiographNode])
+                scene.put(node, scene.folder_of(radiographNode))
+        for node in before:
+            scene.remove(node)
+        return shown

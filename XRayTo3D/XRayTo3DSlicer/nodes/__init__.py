@@ -1,0 +1,1 @@
+"""Objects of the library as MRML nodes, and back."""
