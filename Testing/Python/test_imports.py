@@ -235,6 +235,9 @@ PLANTED = (
 )
 
 
+SLICER_FILES = ("nodes/mrml", "logic/__init__", "logic/console", "panels/__init__", "panels/panel")
+
+
 def test_a_planted_violation_is_found(tmp_path: Path) -> None:
     there = {
         "XRayTo3DLib/cli/main.py": "",
@@ -243,7 +246,10 @@ def test_a_planted_violation_is_found(tmp_path: Path) -> None:
         "XRayTo3DLib/geometry/grid.py": "from XRayTo3DLib.geometry import views",
         "XRayTo3DLib/geometry/views.py": "",
         "XRayTo3D/XRayTo3D.py": "",
-        **{f"XRayTo3D/XRayTo3DSlicer/{name}.py": "" for name in ("nodes/mrml", "logic/__init__", "logic/console", "panels/__init__", "panels/panel")},
+        **{
+            f"XRayTo3D/XRayTo3DSlicer/{name}.py": ""
+            for name in ("nodes/mrml", "logic/__init__", "logic/console", "panels/__init__", "panels/panel")
+        },
     }
     for number, (place, line, complaint) in enumerate(PLANTED):
         root = tmp_path / str(number)

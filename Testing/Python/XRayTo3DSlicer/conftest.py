@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 
@@ -17,8 +18,9 @@ pytest.importorskip("slicer", reason="slicer-core is not installed")
 
 from panel_parts import FakeLogic  # noqa: E402
 from scene_parts import turned  # noqa: E402
-from XRayTo3DSlicer import headless, volume_nodes  # noqa: E402
+from XRayTo3DSlicer import headless  # noqa: E402
 from XRayTo3DSlicer.logic import Logic  # noqa: E402
+from XRayTo3DSlicer.nodes import volume_nodes  # noqa: E402
 
 from XRayTo3DLib.geometry.grid import Grid  # noqa: E402
 from XRayTo3DLib.geometry.projection import Projection  # noqa: E402
@@ -131,6 +133,7 @@ def started():
 @pytest.fixture
 def user(started, scene):
     """The user of an application with an empty scene, who agrees to everything, and must not be shown a traceback."""
+    gc.collect()  # parameters of panels that are gone would still watch the scene
     started.clear()
     yield started
     assert started.tracebacks == [], "an exception left a slot or an observer: the user would see a traceback"

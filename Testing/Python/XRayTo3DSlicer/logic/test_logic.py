@@ -356,7 +356,8 @@ def test_import_needs_only_what_slicer_has():
     absent = ("torch", "skimage", "jsonschema", "tqdm", "platformdirs", "qt", "ctk")
     code = (
         f"import sys\nfor name in {absent!r}:\n    sys.modules[name] = None\n"
-        "from XRayTo3DSlicer import headless, logic, model_nodes, radiograph_nodes, results, segmentation_nodes, volume_nodes\n"
+        "from XRayTo3DSlicer import headless, logic\n"
+        "from XRayTo3DSlicer.nodes import model_nodes, radiograph_nodes, results, segmentation_nodes, volume_nodes\n"
         "import slicer\nassert getattr(slicer, 'mrmlScene', None) is None"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
