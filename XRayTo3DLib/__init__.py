@@ -37,7 +37,7 @@ _PUBLIC = {
     "fusion.closed_form": ["distribute", "fuse_slabs"],
     "fusion.iterative": ["fuse"],
     "fusion.reprojection": ["reproject", "reprojection_error"],
-    "models.zoo": ["find_models", "load_model", "trust_model", "verify_model"],
+    "models.zoo": ["find_models", "load_model", "save_model", "trust_model", "verify_model"],
     "reconstruction.result": ["Reconstruction"],
     "reconstruction.grids": ["default_grid"],
     "reconstruction.methods.base": ["Estimate", "Method"],

@@ -59,6 +59,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _list(args: argparse.Namespace) -> None:
+    from XRayTo3DLib.models.card import shown
     from XRayTo3DLib.models.zoo import find_models, is_trusted, model_folders
 
     models = find_models(args.folder)
@@ -73,7 +74,7 @@ def _list(args: argparse.Namespace) -> None:
         region = ", ".join(model.card["region"])
         print(
             f"{model.name:<16} {model.card['version']:<8} {model.card['task']:<10} {count:<13} {region:<24} "
-            f"{state:<16} {model.path}"
+            f"{state:<16} {shown(model.path)}"
         )
     if not models:
         folders = ", ".join(str(folder) for folder in model_folders(args.folder))
@@ -81,6 +82,7 @@ def _list(args: argparse.Namespace) -> None:
 
 
 def _show(args: argparse.Namespace) -> None:
+    from XRayTo3DLib.models.card import shown
     from XRayTo3DLib.models.zoo import find_model, is_trusted
 
     model = find_model(args.model, args.folder)
@@ -91,9 +93,9 @@ def _show(args: argparse.Namespace) -> None:
     views, grid = card["inputs"]["views"], card["outputs"]["grid"]
     lines = [
         f"{model.name} {card['version']}: {card.get('title', card['task'])}",
-        f"file       {model.path}",
+        f"file       {shown(model.path)}",
         f"SHA-256    {model.sha256}" + ("" if is_trusted(model) else "  (not trusted yet)"),
-        f"task       {card['task']} of {', '.join(card['region'])}",
+        f"task       {card['task']} ({card['interface']}) of {', '.join(card['region'])}",
         f"takes      {views['minimum']} to {views['maximum']} views "
         f"({', '.join(card['inputs'].get('beam', ['any beam']))}); {card['inputs']['unit']}",
         f"gives      {' x '.join(map(str, grid['size']))} voxels of "
