@@ -29,11 +29,11 @@ class View(enum.Enum):
     def label(self) -> str:
         """What the selector shows."""
         return {
-            View.AP: _("AP (front to back)"),
-            View.PA: _("PA (back to front)"),
+            View.AP: _("AP"),
+            View.PA: _("PA"),
             View.LEFT: _("Left lateral"),
             View.RIGHT: _("Right lateral"),
-            View.CARM: _("C-arm, LAO + / RAO -"),
+            View.CARM: _("C-arm"),
         }[self]
 
 
@@ -45,7 +45,7 @@ class Beam(enum.Enum):
 
     def label(self) -> str:
         """What the selector shows."""
-        return {Beam.CONE: _("Cone (from an X-ray tube)"), Beam.PARALLEL: _("Parallel")}[self]
+        return {Beam.CONE: _("Cone (X-ray tube)"), Beam.PARALLEL: _("Parallel")}[self]
 
 
 @parameterNodeWrapper

@@ -22,7 +22,7 @@ class ResultsSection(Section):
         self.ui.reconstructionSelector.addAttribute(
             "vtkMRMLScalarVolumeNode", provenance.PREFIX + "Type", provenance.RECONSTRUCTION
         )
-        self.ui.errorTable.setHorizontalHeaderLabels([_("View"), _("Before fusion (%)"), _("Result (%)")])
+        self.ui.errorTable.setHorizontalHeaderLabels([_("View"), _("Before (%)"), _("Result (%)")])
         self.ui.compareTable.setHorizontalHeaderLabels([_("Against the CT"), _("Value"), _("Unit")])
         for table in (self.ui.errorTable, self.ui.compareTable):
             table.horizontalHeader().setSectionResizeMode(qt.QHeaderView.Stretch)
