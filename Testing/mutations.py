@@ -76,8 +76,8 @@ FAULTS = (
     _library(
         "a turned view the other way round",
         "geometry/views.py",
-        "angle = np.radians(-degrees)",
-        "angle = np.radians(degrees)",
+        'Rotation.from_euler("z", -degrees',
+        'Rotation.from_euler("z", degrees',
         "geometry",
     ),
     _library(
