@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import stat
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -70,6 +72,7 @@ def writing(path: str | Path) -> Iterator[Path]:
     temporary = target.with_name(f".part-{uuid.uuid4().hex[:8]}-{target.name}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(target)
         yield temporary
         temporary.replace(target)
     except (OSError, RuntimeError) as error:
@@ -104,6 +107,14 @@ def check_writable(path: str | Path) -> None:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{target} cannot be written ({reason}): choose another place.") from None
+
+
+def _sweep(target: Path) -> None:
+    """Remove what a process that was killed while it wrote ``target`` has left beside it, when it is an hour old."""
+    for left in target.parent.glob(f".part-????????-{glob.escape(target.name)}"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > 3600:
+                left.unlink()
 
 
 def user_folder(kind: str) -> Path:

@@ -23,8 +23,7 @@ OPTIONAL = {"PyTorchUtils", "SampleData"}
 
 #: The rooms of the library from the ground up; a file imports from its own room and from those before it.
 ROOMS = (
-    "errors",
-    "memory", "progress", "files",
+    "errors", "progress", "memory", "files",
     "geometry", "images", "projection", "models", "anatomy", "fusion", "io", "simulation", "reconstruction", "shapes",
     "parametrized", "evaluation", "report", "cohort", "training", "cli",
 )  # fmt: skip

@@ -2,6 +2,6 @@
 
 import sys
 
-from XRayTo3DLib.cli.command import main
+from XRayTo3DLib.cli import main
 
 sys.exit(main())

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NoReturn
 
 from XRayTo3DLib.cli import demo, drr, evaluate, models, reconstruct, train
+from XRayTo3DLib.cli.streams import patient_streams, plain
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.progress import Cancelled
 
-#: Exit codes: bad input or arguments, and stopped by the user (as shells report Ctrl-C).
+#: Exit codes: done but not said, bad input or arguments, and stopped by the user (as shells report Ctrl-C).
+NOT_PRINTED = 1
 BAD_INPUT = 2
 STOPPED = 130
+#: Errors of the system for names that cannot be those of files.
+_BAD_NAMES = (errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
 
 _DESCRIPTION = """\
 3D from one or two X-rays: simulated X-rays (DRRs) of a CT, reconstruction of a volume with a bundled model, correction
@@ -27,8 +35,8 @@ start here:
   xrayto3d COMMAND --help                            options with their units, and examples
 
 Lengths are in mm, angles in degrees, CTs in HU. Coordinates are LPS (x to the left, y to the back, z to the head).
-Exit codes: 0 done, 2 bad input (one sentence says what, where and what to do; nothing was written), 130 stopped by
-Ctrl-C.
+Exit codes: 0 done, 1 done but the summary could not be printed, 2 bad input (one sentence says what, where and what to
+do; nothing was written), 130 stopped by Ctrl-C or terminated.
 """
 
 
@@ -63,8 +71,19 @@ def _version() -> str:
         return "(not installed)"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def run_command(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; ``argv`` is the command line by default."""
+    with patient_streams() as (out, err), _terminated_as_stopped():
+        code = _run(argv)
+        out.flush()
+        if isinstance(out.failure, OSError) and out.failure.errno not in (None, errno.EPIPE):
+            # The work is done and its files are there: only what was to be read on the terminal is lost.
+            print(f"xrayto3d: The summary could not be printed ({out.failure.strerror}).", file=err)
+            code = code or NOT_PRINTED
+        return code
+
+
+def _run(argv: Sequence[str] | None) -> int:
     try:
         arguments = build_parser().parse_args(argv)
     except SystemExit as end:  # --help, --version and wrong arguments
@@ -79,11 +98,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _say(f"The Python package {error.name} is missing: run `pip install 'xrayto3d[demo]'`.", BAD_INPUT)
     except MemoryError:
         return _say("The memory is not enough for this: use a smaller grid (--grid-size) or detector (--size).", BAD_INPUT)
+    except OSError as error:
+        if error.errno not in _BAD_NAMES:
+            raise
+        return _say(f"{str(error.filename)[:80]!r} is no name of a file here ({error.strerror}): correct it.", BAD_INPUT)
     except (KeyboardInterrupt, Cancelled):
         return _say("Stopped.", STOPPED)
     return 0
 
 
+@contextmanager
+def _terminated_as_stopped() -> Iterator[None]:
+    """SIGTERM stops the work as Ctrl-C does, so that what is half written is removed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _say(sentence: str, code: int) -> int:
-    print(f"xrayto3d: {sentence}", file=sys.stderr)
+    print(f"xrayto3d: {' '.join(plain(sentence).split())}", file=sys.stderr)
     return code

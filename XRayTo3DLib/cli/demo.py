@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from XRayTo3DLib.images.radiograph import Radiograph
     from XRayTo3DLib.images.volume import Volume
     from XRayTo3DLib.progress import Progress
-    from XRayTo3DLib.report.work import Answer
+    from XRayTo3DLib.reconstruction.answer import Answer
 
 #: A chest stand: source to detector, and source to the middle of the chest, in mm.
 SOURCE_TO_DETECTOR, SOURCE_TO_ISOCENTRE = 1800.0, 1500.0
@@ -85,8 +85,9 @@ def run(args: argparse.Namespace) -> None:
     from XRayTo3DLib.io.radiographs import write_radiograph
     from XRayTo3DLib.io.volumes import write_volume
     from XRayTo3DLib.models.zoo import load_model
+    from XRayTo3DLib.reconstruction.answer import answer_files, solve, write_answer
     from XRayTo3DLib.report.demo import write_demo_report
-    from XRayTo3DLib.report.work import answer_files, peak_memory_gb, solve, write_answer
+    from XRayTo3DLib.report.description import peak_memory_gb
     from XRayTo3DLib.simulation.drr import render_drr
 
     use_threads(args.threads)
@@ -187,7 +188,7 @@ def _results(
     started: float,
 ) -> dict[str, Any]:
     from XRayTo3DLib.evaluation.comparison import RANGE
-    from XRayTo3DLib.report.work import beam_in_words, describe, peak_memory_gb
+    from XRayTo3DLib.report.description import beam_in_words, describe, peak_memory_gb
 
     found = answers["AP_LAT"].found
     return {

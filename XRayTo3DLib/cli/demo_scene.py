@@ -11,7 +11,7 @@ from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.images.volume import Volume
 from XRayTo3DLib.progress import Progress, silent
-from XRayTo3DLib.report.work import Answer
+from XRayTo3DLib.reconstruction.answer import Answer
 
 
 def check_scene_packages() -> None:

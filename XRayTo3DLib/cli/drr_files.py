@@ -63,8 +63,9 @@ def destination(out: Path, ending: str | None, views: int) -> Destination:
 
 
 def is_file(path: Path) -> bool:
-    """Whether a path that need not exist means a file: it has an ending."""
-    return path.suffix != "" and not path.is_dir()
+    """Whether a path that need not exist means a file: it has an ending, which is no number: run_1.5 is a folder."""
+    ending = path.suffix.removeprefix(".")
+    return ending != "" and not ending.isdecimal() and not path.is_dir()
 
 
 def file_stem(name: str) -> str:

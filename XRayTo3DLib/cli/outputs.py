@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.files import writing
+from XRayTo3DLib.progress import interrupts_held
+
+_HIDDEN, _LOCK, _OLD = ".part-", ".lock", ".old"
+#: Seconds: a folder younger than this may not have its lock yet; one older than a day is nobody's.
+_JUST_MADE, _DAY = 5.0, 86400.0
 
 
 def keep_inputs(folder: Path, names: Iterable[str], inputs: Iterable[Path]) -> None:
@@ -29,8 +36,11 @@ def keep_inputs(folder: Path, names: Iterable[str], inputs: Iterable[Path]) -> N
 
 def _files_of(path: Path, target: Path) -> list[Path]:
     """The files of an input that ``target`` could replace."""
-    if not path.is_dir():
-        return [path]
+    try:
+        if not path.is_dir():
+            return [path]
+    except OSError:  # a name that no file system takes: the reader says so
+        return []
     if not target.is_file() or not _same(target.parent, path):
         return []
     from XRayTo3DLib.io.dicom_series import series_files
@@ -49,33 +59,108 @@ def _same(one: Path, other: Path) -> bool:
 def staged(folder: Path) -> Iterator[Path]:
     """A hidden folder inside ``folder`` whose files move into it when the block succeeds, replacing their namesakes.
 
-    It is made before the work, so that a folder that cannot be written to is found then. When the block fails, it is
-    removed, and so is every folder that was made for it.
+    It is made before the work, so that a folder that cannot be written to is found then. All its files move or none. When the
+    block fails, it is removed, and so is every folder that was made for it; what a process that was killed left behind is
+    removed by the next one.
     """
     made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
-    staging = folder / f".part-{uuid.uuid4().hex[:8]}"
+    if folder.is_dir():
+        _sweep(folder)
+    staging = folder / f"{_HIDDEN}{uuid.uuid4().hex[:8]}"
+    lock: IO[bytes] | None = None
     try:
         try:
             staging.mkdir(parents=True)
+            lock = _locked(staging)
         except OSError as error:
             raise InputError(f"Nothing can be written to the folder {folder} ({error.strerror}): name another --out.") from None
         try:
             yield staging
-            for path in sorted(staging.iterdir()):
-                path.replace(folder / path.name)
         except OSError as error:
-            reason = error.strerror or str(error)
-            raise InputError(
-                f"The results could not be written to {folder} ({reason}): make room or name another --out."
-            ) from error
+            raise _written(error, folder, staging) from error
         except InputError as error:  # the user knows the folder, not the hidden one
             raise InputError(str(error).replace(str(staging), str(folder))) from error
+        with interrupts_held():
+            _move_all(staging, folder)
         made = []
     finally:
+        if lock is not None:
+            lock.close()
         shutil.rmtree(staging, ignore_errors=True)
         for parent in made:
             if parent.is_dir() and not any(parent.iterdir()):
                 parent.rmdir()
+
+
+def _written(error: OSError, folder: Path, staging: Path) -> InputError:
+    """The sentence for a failure of the system: of the results, unless it names a file elsewhere."""
+    reason = error.strerror or str(error)
+    place = error.filename
+    if isinstance(place, (str, bytes)) and not Path(os.fsdecode(place)).is_relative_to(folder):
+        return InputError(f"{os.fsdecode(place)} could not be used ({reason}): check this file and its folder.")
+    return InputError(f"The results could not be written to {folder} ({reason}): make room or name another --out.")
+
+
+def _move_all(staging: Path, folder: Path) -> None:
+    """Move the files of ``staging`` into ``folder``: all, or none with everything as it was."""
+    files = [path for path in sorted(staging.iterdir()) if path.name not in (_LOCK, _OLD)]
+    for path in files:
+        if (folder / path.name).is_dir():
+            raise InputError(f"{folder / path.name} is a folder where a file should be written: move it, or name another --out.")
+    old = staging / _OLD
+    done: list[tuple[Path, bool]] = []
+    try:
+        old.mkdir()
+        for path in files:
+            target = folder / path.name
+            replaced = target.exists() or target.is_symlink()
+            if replaced:
+                target.replace(old / path.name)
+            done.append((target, replaced))
+            path.replace(target)
+    except OSError as error:
+        for target, replaced in reversed(done):
+            with suppress(OSError):
+                target.unlink(missing_ok=True)
+                if replaced:
+                    (old / target.name).replace(target)
+        raise _written(error, folder, staging) from error
+
+
+def _locked(staging: Path) -> IO[bytes]:
+    """A file that stays locked as long as this process lives, where the system has such locks."""
+    lock = (staging / _LOCK).open("wb")
+    try:
+        import fcntl
+
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (ImportError, OSError):
+        pass
+    return lock
+
+
+def _sweep(folder: Path) -> None:
+    """Remove hidden folders of processes that are no more: those that are not locked, or, without locks, a day old."""
+    for staging in folder.glob(f"{_HIDDEN}????????"):
+        with suppress(OSError):
+            age = time.time() - staging.stat().st_mtime
+            lock = staging / _LOCK
+            if not staging.is_dir() or age < _JUST_MADE:
+                continue
+            try:
+                import fcntl
+
+                with lock.open("rb") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except ImportError:
+                if age < _DAY:
+                    continue
+            except FileNotFoundError:
+                if age < _DAY:
+                    continue
+            except OSError:  # another process holds it
+                continue
+            shutil.rmtree(staging, ignore_errors=True)
 
 
 def write_json(values: Any, path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,6 @@ from XRayTo3DLib.geometry.views import DEFAULT_SOURCE_TO_DETECTOR, VIEW_WORDS
 if TYPE_CHECKING:
     from XRayTo3DLib.geometry.grid import Grid
     from XRayTo3DLib.images.radiograph import Radiograph
-    from XRayTo3DLib.images.volume import Volume
-    from XRayTo3DLib.report.work import Answer
 
 #: What pixel values can be, as XRayTo3DLib.radiographs reads them.
 _KINDS = ("auto", "line_integral", "intensity", "inverted")
@@ -128,9 +127,10 @@ def run(args: argparse.Namespace) -> None:
     from XRayTo3DLib.fusion.closed_form import BETA
     from XRayTo3DLib.io.volumes import read_volume
     from XRayTo3DLib.models.zoo import load_model
+    from XRayTo3DLib.reconstruction.answer import answer_files, solve, write_answer
     from XRayTo3DLib.reconstruction.checks import check_distinct
+    from XRayTo3DLib.report.description import results_of
     from XRayTo3DLib.report.reconstruction import write_reconstruct_report
-    from XRayTo3DLib.report.work import answer_files, solve, write_answer
 
     use_threads(args.threads)
     inputs = [*(path for _, path in files.values()), *filter(None, [args.truth])]
@@ -145,7 +145,7 @@ def run(args: argparse.Namespace) -> None:
             beta = BETA if args.beta is None else args.beta
             answer = solve(radiographs, grid, model, args.refine, not args.no_fusion, beta, not args.no_view_check, progress)
         with bar("files") as progress:
-            results, truth = _results(radiographs, answer, ct)
+            results, truth = results_of(radiographs, answer, ct)
             write_answer(answer, folder)
             write_json(results, folder / "metrics.json")
             progress(0.5, "report")
@@ -157,7 +157,7 @@ def named_files(views: list[str]) -> dict[str, tuple[str | None, Path]]:
     """``VIEW=FILE`` or ``FILE`` texts to (view, file) by what the user calls them: the view, or the file's stem."""
     files: dict[str, tuple[str | None, Path]] = {}
     for text in views:
-        view, _, file = text.rpartition("=")
+        view, file = _split(text)
         if not file:
             raise InputError(f"--view {text} names no file: write --view AP=front.dcm, for example.")
         name = view or Path(file).stem
@@ -165,6 +165,21 @@ def named_files(views: list[str]) -> dict[str, tuple[str | None, Path]]:
             raise InputError(f"The view {name} is given twice: name each view once.")
         files[name] = view or None, Path(file)
     return files
+
+
+def _split(text: str) -> tuple[str, str]:
+    """``VIEW=FILE`` to view and file, ``FILE`` to no view and the file; a file's own path may hold equals signs."""
+    view, equals, file = text.partition("=")
+    if not equals or any(sign in view for sign in ("/", os.sep, "~")) or _exists(text):
+        return "", text
+    return view, file
+
+
+def _exists(name: str) -> bool:
+    try:
+        return Path(name).exists()
+    except (OSError, ValueError):  # a name that no file system takes
+        return False
 
 
 def _read(files: dict[str, tuple[str | None, Path]], args: argparse.Namespace) -> list[Radiograph]:
@@ -199,27 +214,6 @@ def _grid(radiographs: list[Radiograph], args: argparse.Namespace, card: dict[st
     grid = grid_for(card, radiographs)
     centre = grid.centre if args.grid_centre is None else args.grid_centre
     return Grid.centred(centre, args.grid_size or grid.size, args.grid_spacing or grid.spacing)
-
-
-def _results(radiographs: list[Radiograph], answer: Answer, ct: Volume | None) -> tuple[dict[str, Any], Volume | None]:
-    """What ``metrics.json`` holds, and the CT on the reconstruction's grid."""
-    from XRayTo3DLib.evaluation.comparison import RANGE, compare_with_ct
-    from XRayTo3DLib.report.work import beam_in_words, describe, peak_memory_gb
-
-    found = answer.found
-    results: dict[str, Any] = {
-        "xrays": [beam_in_words(r) for r in radiographs],
-        "model": {"name": found.model_name, "sha256": found.model_sha256},
-        "reconstruction": describe(answer),
-        "peak_memory_gb": peak_memory_gb(),
-    }
-    truth = None
-    if ct is not None:
-        compared = compare_with_ct(ct, {"reconstruction": found.volume}, {"reconstruction": answer.labels}, found.radiographs)
-        truth = compared.truth
-        results["range"] = RANGE
-        results["comparison_with_ct"] = compared.figures
-    return results, truth
 
 
 def _summary(results: dict[str, Any], folder: Path) -> str:

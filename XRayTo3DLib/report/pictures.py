@@ -26,7 +26,7 @@ def inputs(radiographs: Sequence[Radiograph]) -> bytes:
     figure, axes = _figure(1, len(radiographs), 4.3, 4.4)
     for axis, radiograph in zip(axes[0], radiographs, strict=True):
         axis.imshow(to_display(radiograph), cmap="gray", extent=_detector_extent(radiograph))
-        axis.set_title(radiograph.name, color=_INK, fontsize=11)
+        axis.set_title(radiograph.name, parse_math=False, color=_INK, fontsize=11)
     return _png(figure)
 
 
@@ -47,9 +47,9 @@ def slices(columns: Sequence[tuple[str, Volume]]) -> bytes:
             shown = (0, width, height, 0) if origin == "upper" else (0, width, 0, height)
             axis.imshow(cut, cmap="gray", vmin=WINDOW[0], vmax=WINDOW[1], origin=origin, extent=shown)
             if row == 0:
-                axis.set_title(title, color=_INK, fontsize=10)
+                axis.set_title(title, parse_math=False, color=_INK, fontsize=10)
             if number == 0:
-                axis.set_ylabel(name, color=_INK, fontsize=10)
+                axis.set_ylabel(name, parse_math=False, color=_INK, fontsize=10)
     return _png(figure)
 
 
@@ -72,9 +72,9 @@ def residuals(
             shown = axis.imshow(picture - measured, cmap="RdBu_r", vmin=-limit, vmax=limit, extent=extent)
         bar = figure.colorbar(shown, ax=axes[row][3], shrink=0.8, pad=0.03)
         bar.ax.tick_params(labelsize=8, colors=_INK)
-        axes[row][0].set_ylabel(radiograph.name, color=_INK, fontsize=10)
+        axes[row][0].set_ylabel(radiograph.name, parse_math=False, color=_INK, fontsize=10)
     for axis, title in zip(axes[0], ("measured", "re-projected", "difference before fusion", "after fusion"), strict=True):
-        axis.set_title(title, color=_INK, fontsize=10)
+        axis.set_title(title, parse_math=False, color=_INK, fontsize=10)
     return _png(figure)
 
 
@@ -91,9 +91,9 @@ def uncertainty(columns: Sequence[tuple[str, Volume]]) -> bytes:
             axis = axes[row][number]
             shown = axis.imshow(cut, cmap="inferno", vmin=0, vmax=white, origin="lower", extent=(0, width, 0, extent[2]))
             if row == 0:
-                axis.set_title(title, color=_INK, fontsize=10)
+                axis.set_title(title, parse_math=False, color=_INK, fontsize=10)
             if number == 0:
-                axis.set_ylabel(name, color=_INK, fontsize=10)
+                axis.set_ylabel(name, parse_math=False, color=_INK, fontsize=10)
     scale = figure.colorbar(shown, ax=[axis for row in axes for axis in row], shrink=0.6, pad=0.02)
     scale.set_label("standard deviation, HU", color=_INK, fontsize=9)
     scale.ax.tick_params(labelsize=8, colors=_INK)
@@ -106,7 +106,7 @@ def surfaces(groups: Sequence[tuple[str, Sequence[Surface]]]) -> bytes:
     figure, axes = _figure(1, len(groups), 3.4, 3.6)
     for axis, panel, (title, _) in zip(axes[0], np.split(drawn, len(groups), axis=1), groups, strict=True):
         axis.imshow(panel)
-        axis.set_title(title, color=_INK, fontsize=10)
+        axis.set_title(title, parse_math=False, color=_INK, fontsize=10)
     return _png(figure)
 
 

@@ -9,9 +9,10 @@ from XRayTo3DLib.anatomy.segmentation import segment_ct
 from XRayTo3DLib.anatomy.surfaces import extract_surfaces
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.images.volume import Volume
+from XRayTo3DLib.reconstruction.answer import Answer
+from XRayTo3DLib.report.description import grid_in_words
 from XRayTo3DLib.report.page import Section, figure_table, structure_table, write_report
 from XRayTo3DLib.report.sections import residual_section, slice_section, surface_section, uncertainty_section, xray_section
-from XRayTo3DLib.report.work import Answer, grid_in_words
 
 _NAME = "reconstruction"
 _NAMES = {"reconstruction": _NAME, "mean": "mean volume of the training CTs"}

@@ -78,6 +78,6 @@ def test_ctrl_c_leaves_nothing(run, xrays, ct_file, model, tmp_path, monkeypatch
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("XRayTo3DLib.report.work.segment_ct", interrupted)
+    monkeypatch.setattr("XRayTo3DLib.reconstruction.answer.segment_ct", interrupted)
     found = run(*_commands(xrays, ct_file, model)["reconstruct"], "--out", tmp_path / "out")
     assert found.code == 130 and not (tmp_path / "out").exists()

@@ -1,12 +1,10 @@
-"""From radiographs to everything that is shown and written of them, the same for ``reconstruct`` and ``demo``."""
+"""From radiographs to everything that is shown and written of them: the volume, its structures and their surfaces."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from XRayTo3DLib.anatomy.segmentation import STRUCTURES, segment_ct
 from XRayTo3DLib.anatomy.surfaces import Surface, extract_surfaces
@@ -95,64 +93,3 @@ def write_answer(answer: Answer, folder: Path, suffix: str = "") -> None:
         write_segmentation(answer.labels, folder / f"segmentation{suffix}.seg.nrrd")
     for surface in answer.surfaces:
         write_surface(surface, folder / f"{surface.name}{suffix}.stl")
-
-
-def describe(answer: Answer) -> dict[str, Any]:
-    """What ``metrics.json`` says of an answer on its own, without the truth."""
-    found = answer.found
-    return {
-        "views": [
-            {
-                "name": radiograph.name,
-                "calibrated": radiograph.calibrated,
-                "pixel_mm": list(radiograph.projection.spacing),
-                "reprojection_error": after,
-                "reprojection_error_before_fusion": before,
-            }
-            for radiograph, after, before in zip(found.radiographs, found.errors, found.errors_before, strict=True)
-        ],
-        "surfaces": [
-            {"name": s.name, "volume_ml": s.volume_ml, "closed": s.closed, "cut_by_the_grid": s.cut} for s in answer.surfaces
-        ],
-        "grid": describe_grid(found.volume.grid),
-        "seconds": found.seconds,
-        "notes": found.notes,
-    }
-
-
-def describe_grid(grid: Grid) -> dict[str, Any]:
-    """A grid for ``metrics.json``: LPS, mm."""
-    return {
-        "size": list(grid.size),
-        "spacing_mm": list(grid.spacing),
-        "origin_lps_mm": list(grid.origin),
-        "direction": grid.direction.tolist(),
-    }
-
-
-def grid_in_words(grid: Grid) -> str:
-    """A grid for people."""
-    size = " x ".join(map(str, grid.size))
-    spacing = " x ".join(f"{s:.2f}" for s in grid.spacing)
-    extent = " x ".join(f"{n * s:.0f}" for n, s in zip(grid.size, grid.spacing, strict=True))
-    return f"{size} voxels of {spacing} mm ({extent} mm)"
-
-
-def beam_in_words(radiograph: Radiograph) -> str:
-    """The geometry of a radiograph for people."""
-    projection = radiograph.projection
-    rows, columns = projection.size
-    beam = "parallel beam"
-    if projection.source_to_detector is not None:
-        beam = f"cone beam, source to detector {projection.source_to_detector:.0f} mm"
-    return f"{radiograph.name}: {beam}, {rows} x {columns} pixels of {projection.spacing[0]:.3g} mm"
-
-
-def peak_memory_gb() -> float | None:
-    """The most memory this process has held, in GB; ``None`` where the system does not say."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1e9 if sys.platform == "darwin" else 1e6)
