@@ -15,9 +15,9 @@ _GOOD = view_projection("AP", (0, 0, 0), (32, 32), 12.0, 1500.0).matrix
     ("kind", "words"),
     [
         ("missing", "does not exist"),
-        ("text", "is not an image"),
-        ("empty file", "is not an image"),
-        ("truncated", "is not an image"),
+        ("text", "damaged"),
+        ("empty file", "damaged"),
+        ("truncated", "incomplete"),
         ("2D", "2 dimensions"),
         ("4D", "4 dimensions"),
         ("one slice", "at least 2 voxels"),

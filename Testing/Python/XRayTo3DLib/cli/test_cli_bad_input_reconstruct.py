@@ -81,7 +81,7 @@ def _bad_xray(kind: str, path: Path) -> Path:
 
 @pytest.mark.parametrize(
     ("kind", "words"),
-    [("multi-frame", "2 frames"), ("colour", "colour"), ("NaN", "NaN"), ("constant", "constant"), ("text", "not an image")],
+    [("multi-frame", "2 frames"), ("colour", "colour"), ("NaN", "NaN"), ("constant", "constant"), ("text", "damaged or cut off")],
 )
 def test_no_xray(run, model, tmp_path, kind, words):
     path, out = _bad_xray(kind, tmp_path / "x"), tmp_path / "out"

@@ -1,0 +1,144 @@
+"""What the command does on closed pipes, full disks, in narrow encodings, when it is stopped, and after one that was killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from XRayTo3DLib.cli import outputs
+from XRayTo3DLib.cli.drr_files import destination
+from XRayTo3DLib.cli.outputs import staged
+from XRayTo3DLib.cli.reconstruct import named_files
+from XRayTo3DLib.cli.streams import Stream, plain
+from XRayTo3DLib.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[4]
+COMMAND = [sys.executable, "-m", "XRayTo3DLib.cli"]
+
+
+def environment(**changes: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "XRayTo3D")]), **changes}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_streams_that_cannot_be_written_to(ct_file, tmp_path):
+    """The files are there, and there is no traceback: a closed pipe is no failure, a full disk is said."""
+    drr = [*COMMAND, "drr", str(ct_file), "--view", "AP", "--size", "12", "--out"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*drr, tmp_path / "a"], stdout=full, stderr=subprocess.PIPE, text=True, env=environment(), check=False
+        )
+    assert done.returncode == 1 and "could not be printed" in done.stderr and "Traceback" not in done.stderr
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([*drr, tmp_path / "b"], stdout=writer, stderr=subprocess.PIPE, text=True, env=environment(), check=False)
+    os.close(writer)
+    assert done.returncode == 0 and "Traceback" not in done.stderr and "Exception" not in done.stderr
+    quiet = "import sys; sys.stderr = sys.stdout = None; from XRayTo3DLib.cli import main; sys.exit(main(sys.argv[1:]))"
+    done = subprocess.run([sys.executable, "-c", quiet, *drr[3:], tmp_path / "c"], env=environment(), check=False)
+    assert done.returncode == 0
+    place = tmp_path / "größer"
+    narrow = environment(PYTHONIOENCODING="ascii", LC_ALL="POSIX")
+    done = subprocess.run([*drr, place], capture_output=True, env=narrow, check=False)
+    assert done.returncode == 0 and b"Traceback" not in done.stderr
+    assert all((folder / "AP.nrrd").is_file() for folder in (tmp_path / "a", tmp_path / "b", tmp_path / "c", place))
+
+
+def test_what_is_read_from_files_does_not_move_the_cursor(capsys):
+    assert plain("a\x1b[2J\x07b\tc\n") == "a\\x1b[2J\\x07b\tc\n"
+    stream = Stream(sys.stdout, True)
+    stream.write("name\x1b[31m \u2713\n")
+    assert stream.failure is None and "\x1b" not in capsys.readouterr().out
+
+
+def test_a_command_that_is_stopped_leaves_nothing(tmp_path):
+    """By Ctrl-C in its first moments, and by SIGTERM in the middle of work."""
+    for delay in (0.02, 0.08, 0.2):
+        process = subprocess.Popen([*COMMAND, "models", "list"], stderr=subprocess.PIPE, stdout=subprocess.PIPE, env=environment())
+        time.sleep(delay)
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=60)
+        # Before the first line of ours runs, Python itself answers.
+        assert b"Traceback" not in error or b"XRayTo3DLib" not in error, error
+    work = """
+import sys, time
+from pathlib import Path
+from XRayTo3DLib.cli import command
+from XRayTo3DLib.cli.outputs import staged
+def run(args):
+    with staged(Path(sys.argv[1])) as folder:
+        (folder / "a").touch()
+        print("ready", flush=True)
+        time.sleep(60)
+command.models._list = run
+sys.exit(command.run_command(["models", "list"]))
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", work, tmp_path / "out"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+    )
+    assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+    process.terminate()
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130 and error.endswith(b"xrayto3d: Stopped.\n") and not (tmp_path / "out").exists()
+
+
+def test_what_killed_commands_left_is_swept_and_what_others_hold_is_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(outputs, "_JUST_MADE", -1.0)
+    script = (
+        "import os, sys\nfrom pathlib import Path\nfrom XRayTo3DLib.cli.outputs import staged\n"
+        "with staged(Path(sys.argv[1])) as folder:\n    (folder / 'a').touch()\n    os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", script, tmp_path], env=environment(), check=False)
+    (left,) = tmp_path.glob(".part-*")
+    with staged(tmp_path) as mine:
+        assert not left.exists()
+        with staged(tmp_path) as other:
+            assert mine.exists() and other.exists()
+            (other / "b").write_text("b")
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+def test_all_outputs_move_or_none(tmp_path):
+    (tmp_path / "report.html").mkdir()
+    (tmp_path / "metrics.json").write_text("old")
+    with pytest.raises(InputError, match=r"report\.html is a folder"), staged(tmp_path) as folder:
+        for name in ("a.nrrd", "metrics.json", "report.html"):
+            (folder / name).write_text("new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["metrics.json", "report.html"]
+    assert (tmp_path / "metrics.json").read_text() == "old"
+
+
+def test_an_input_that_fails_is_not_blamed_on_the_outputs(tmp_path):
+    with pytest.raises(InputError, match=r"gone\.nrrd could not be used"), staged(tmp_path / "out"):
+        (tmp_path / "gone.nrrd").read_bytes()
+    assert not (tmp_path / "out").exists()
+
+
+def test_equals_signs_and_points_in_paths(tmp_path):
+    assert named_files(["AP=/data/patient=12/front.dcm"]) == {"AP": ("AP", Path("/data/patient=12/front.dcm"))}
+    assert named_files(["/data/patient=12/front.dcm"]) == {"front": (None, Path("/data/patient=12/front.dcm"))}
+    assert named_files(["LAT=side.png"]) == {"LAT": ("LAT", Path("side.png"))}
+    for name in ("run_1.5", "v2.0", "results"):
+        assert destination(tmp_path / name, None, 2).folder == tmp_path / name
+    assert destination(tmp_path / "front.nrrd", None, 1).folder == tmp_path
+
+
+def test_names_and_numbers_beyond_reason(run, ct_file, tmp_path):
+    long = "a" * 300
+    for arguments in (
+        ["drr", ct_file, "--view", "AP", "--out", tmp_path / long],
+        ["drr", tmp_path / long, "--view", "AP", "--out", tmp_path / "out"],
+        ["drr", ct_file, "--view", "AP", "--labels", tmp_path / long, "--out", tmp_path / "out"],
+        ["reconstruct", "--view", f"AP={tmp_path / long}", "--out", tmp_path / "out"],
+        ["drr", ct_file, "--view", "AP", "--threads", 10**12, "--out", tmp_path / "out"],
+        ["drr", ct_file, "--view", "AP", "--threads", "9" * 5000, "--out", tmp_path / "out"],
+    ):
+        found = run(*arguments)
+        assert found.code == 2 and "Traceback" not in found.error, (arguments, found)
+    assert not (tmp_path / "out").exists()
