@@ -20,6 +20,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/cli/options.py
   XRayTo3DLib/cli/outputs.py
   XRayTo3DLib/cli/reconstruct.py
+  XRayTo3DLib/cli/streams.py
   XRayTo3DLib/cli/threads.py
   XRayTo3DLib/cli/train.py
   XRayTo3DLib/errors.py
@@ -88,6 +89,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/projection/projector.py
   XRayTo3DLib/projection/rays.py
   XRayTo3DLib/reconstruction/__init__.py
+  XRayTo3DLib/reconstruction/answer.py
   XRayTo3DLib/reconstruction/calibration.py
   XRayTo3DLib/reconstruction/checks.py
   XRayTo3DLib/reconstruction/grids.py
@@ -102,13 +104,13 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/reconstruction/result.py
   XRayTo3DLib/report/__init__.py
   XRayTo3DLib/report/demo.py
+  XRayTo3DLib/report/description.py
   XRayTo3DLib/report/outlines.py
   XRayTo3DLib/report/page.py
   XRayTo3DLib/report/pictures.py
   XRayTo3DLib/report/reconstruction.py
   XRayTo3DLib/report/rendering.py
   XRayTo3DLib/report/sections.py
-  XRayTo3DLib/report/work.py
   XRayTo3DLib/simulation/__init__.py
   XRayTo3DLib/simulation/beam.py
   XRayTo3DLib/simulation/detector.py
