@@ -25,6 +25,9 @@ _TESTS = 3
 _SLAB = 8
 #: The voxels and the triangles must enclose the same volume to this share; overlapping parts do not.
 _VOLUME_TOLERANCE = 0.05
+#: Shortest side and farthest point in mm of what is voxelised. VTK's stencil counts its lines in whole numbers and has
+#: tolerances of its own: it is given nothing that is far from them.
+_LEAST_SIDE, _FARTHEST = 1e-4, 1e6
 
 
 def surface_fraction(polydata: vtkPolyData, name: str) -> tuple[np.ndarray, Grid]:
@@ -39,6 +42,10 @@ def surface_fraction(polydata: vtkPolyData, name: str) -> tuple[np.ndarray, Grid
     sides = high - low
     if sides.min() <= 1e-6 * sides.max():
         raise InputError(f"The surface {name} is flat, it encloses nothing: give a closed surface in mm.")
+    if sides.min() < _LEAST_SIDE:
+        raise InputError(
+            f"The surface {name} is only {sides.min():.3g} mm wide, below the least of {_LEAST_SIDE:g} mm: give its points in mm."
+        )
     step = max(sides.min() / _ACROSS, float(np.prod(sides) / _MOST_VOXELS) ** (1 / 3))
     inner = np.maximum(np.ceil(sides / step).astype(int), _LEAST_ACROSS)
     spacing = sides / inner
@@ -56,6 +63,8 @@ def _triangles(polydata: vtkPolyData, name: str) -> vtkPolyData:
     points = polydata.GetPoints()
     if points is not None and not np.isfinite(vtk_to_numpy(points.GetData())).all():
         raise InputError(f"The surface {name} holds NaN or infinite points: export it again.")
+    if points is not None and points.GetNumberOfPoints() and np.abs(vtk_to_numpy(points.GetData())).max() > _FARTHEST:
+        raise InputError(f"The surface {name} reaches farther than {_FARTHEST:g} mm from the origin: give its points in mm.")
     surface = polydata
     # Cleaning joins the corners of neighbours; triangles that vanish by it become lines, which the last filter drops.
     for make in (_triangulator, vtkCleanPolyData, _triangulator):

@@ -25,6 +25,10 @@ from torch.utils.checkpoint import checkpoint
 
 from XRayTo3DLib.projection.alignment import Stand
 
+if hasattr(os, "register_at_fork"):
+    # A forked process has none of the threads of torch's pool, and would wait for them for ever.
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
 #: Sample positions that torch holds at once; bounds the memory of a call, not its result.
 _CHUNK_SAMPLES = 4_000_000
 #: Root mean square slope of the rays against the planes' normal above which every plane is sampled twice. On a chest CT the

@@ -14,7 +14,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from numba import njit
+from numba import config, njit
+
+if getattr(config, "DISABLE_JIT", 0):
+    # The kernels would run as plain Python, for hours: the projector takes torch, as where numba is not installed.
+    raise ImportError("numba is told not to compile (NUMBA_DISABLE_JIT)")
 
 jit: Callable[..., Any] = njit(nogil=True, fastmath=True, cache=True)
 inline: Callable[..., Any] = njit(nogil=True, fastmath=True, inline="always")

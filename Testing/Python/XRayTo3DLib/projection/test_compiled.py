@@ -157,10 +157,11 @@ def test_workers_that_are_forked_from_a_process_that_projected():
         for threads in (1, 2):
             torch.set_num_threads(threads)
             project(volume, grid, views)
+            torch.rand(2_000_000).sum()
             child = os.fork()
             if child == 0:
-                torch.set_num_threads(1)  # as the workers do: torch has threads of its own
                 project(volume, grid, views)
+                torch.rand(2_000_000).sum()  # torch has threads of its own, for large arrays
                 os._exit(0)
             end = time.monotonic() + 8
             while time.monotonic() < end:
@@ -173,4 +174,23 @@ def test_workers_that_are_forked_from_a_process_that_projected():
                 os.kill(child, signal.SIGKILL)
                 raise SystemExit(f"A forked worker hangs with {threads} threads.")
         """
+    )
+
+
+def test_numba_that_is_told_not_to_compile():
+    run(
+        """
+        import numpy as np
+        from XRayTo3DLib.geometry.grid import Grid
+        from XRayTo3DLib.projection.projector import backproject, project
+        from XRayTo3DLib.geometry.views import view_projection
+
+        grid = Grid((3, 4, 5), (2.0, 2.0, 2.0))
+        for word in ("AP", "AP+20"):
+            view = view_projection(word, grid.centre, (9, 9), 1.0, 900.0)
+            (found,) = project(np.ones(grid.shape, np.float32), grid, [view])
+            assert 7.9 < found[4, 4] < 8.6
+            assert backproject([found], grid, [view]).shape == grid.shape
+        """,
+        NUMBA_DISABLE_JIT="1",
     )
