@@ -34,7 +34,16 @@ def readable_file(path: str | Path, what: str = "file") -> Path:
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
         raise InputError(f"The {what} {source} is {kind}: name a file.")
+    check_name(source)
     return source
+
+
+def check_name(path: Path) -> None:
+    """Raise :class:`InputError` for a name that is not UTF-8: ITK and VTK end the process for one."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        raise InputError(f"The file name {os.fspath(path)!r} is not UTF-8: rename the file.") from None
 
 
 def read_text_file(path: str | Path, what: str = "file", largest: int = LARGEST_TEXT) -> bytes:

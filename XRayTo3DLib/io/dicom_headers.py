@@ -19,16 +19,20 @@ from XRayTo3DLib.memory import check_memory
 
 #: The length of an element that ends by a delimiter.
 _UNDEFINED = 0xFFFFFFFF
+#: Elements longer than this, in bytes, are left in the file.
+_DEFERRED = 1 << 16
 
 
-def read_header(path: str | Path) -> Dataset | None:
+def read_header(path: str | Path, pixels: bool = False) -> Dataset | None:
     """Everything of a DICOM file but its pixels; ``None`` for a file that is not DICOM.
+
+    With ``pixels`` the element of the pixels is there, with its length, and still unread.
 
     Raises :class:`InputError` for a header that is cut off or cannot be decoded.
     """
     mode, settings.reading_validation_mode = settings.reading_validation_mode, IGNORE
     try:
-        return pydicom.dcmread(path, stop_before_pixels=True)
+        return pydicom.dcmread(path, stop_before_pixels=not pixels, defer_size=_DEFERRED if pixels else None)
     except InvalidDicomError:
         return None
     except FileNotFoundError:
@@ -39,28 +43,37 @@ def read_header(path: str | Path) -> Dataset | None:
         settings.reading_validation_mode = mode
 
 
-def check_dicom(path: str | Path) -> None:
-    """Raise :class:`InputError` for a DICOM file that is cut off, or declares more than it holds or the machine can hold.
+def check_dicom(path: str | Path) -> Dataset | None:
+    """The header of a DICOM file that holds all it declares; ``None`` for a file that is not DICOM.
 
-    GDCM allocates whatever length an element declares. Files that are not DICOM pass.
+    GDCM allocates whatever length an element declares. Raises :class:`InputError` for a file that is cut off or damaged, or
+    declares more pixels than the machine can hold.
     """
-    with Path(path).open("rb") as stream:
+    source = Path(path)
+    with source.open("rb") as stream:
         if stream.read(132)[128:] != b"DICM":
-            return
-    header = read_header(path)
+            return None
+    header = read_header(source, pixels=True)
     if header is None:
-        return
+        return None
+    held = source.stat().st_size
+    if not len(header):
+        raise InputError(f"The DICOM file {source} is cut off or damaged (its header is empty): copy or export it again.")
     for element in header.values():
-        told, held = getattr(element, "length", 0), getattr(element, "value", None)
-        if isinstance(held, bytes) and told != _UNDEFINED and len(held) < told:
-            raise InputError(f"The DICOM file {path} is cut off or damaged (element {element.tag}): copy or export it again.")
+        told, value = getattr(element, "length", 0), getattr(element, "value", None)
+        short = len(value) < told if isinstance(value, bytes) else getattr(element, "value_tell", 0) + told > held
+        if told != _UNDEFINED and short:
+            raise InputError(f"The DICOM file {source} is cut off or damaged (element {element.tag}): copy or export it again.")
     shape = [number(header, name) or 1 for name in ("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel")]
     size = math.prod(shape) * (number(header, "BitsAllocated") or 16) / 8
     syntax = getattr(getattr(header, "file_meta", None), "TransferSyntaxUID", None)
-    plain = syntax is not None and not syntax.is_compressed
-    if plain and size > Path(path).stat().st_size:
-        raise InputError(f"The DICOM file {path} holds fewer pixels than its header says: copy or export it again.")
-    check_memory(4.0 * size, f"The DICOM image {path}", "export a smaller one")
+    known = syntax is not None and syntax.is_transfer_syntax
+    if syntax is not None and not known and not syntax.is_private:
+        raise InputError(f"The DICOM file {source} names no transfer syntax but {str(syntax)[:70]!r}: export the image again.")
+    if known and not syntax.is_compressed and not syntax.is_deflated and size > held:
+        raise InputError(f"The DICOM file {source} holds fewer pixels than its header says: copy or export it again.")
+    check_memory(4.0 * size, f"The DICOM image {source}", "export a smaller one")
+    return header
 
 
 def numbers(header: Dataset, keyword: str) -> list[float]:

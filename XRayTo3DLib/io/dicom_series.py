@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 
 from XRayTo3DLib.errors import InputError
+from XRayTo3DLib.files import check_name
+from XRayTo3DLib.io.dicom_headers import check_dicom, number, read_header
+from XRayTo3DLib.memory import check_memory
 
 #: Gaps between slices may differ by this fraction, or by this many mm, whichever is more (positions are rounded text).
 _UNEVEN, _UNEVEN_MM = 0.02, 0.05
@@ -37,6 +41,26 @@ def series_files(folder: Path) -> list[str]:
     Single files beside a stack of slices (a scout, structures, a dose) are left out. :class:`InputError` when there is
     no series, several of them, or one with slices that are missing, double, differently oriented or sheared.
     """
+    return _series(folder)[0]
+
+
+def read_series(folder: Path) -> sitk.Image:
+    """The one DICOM series of a folder as a volume; :class:`InputError` as :func:`series_files` raises it."""
+    files, kinds = _series(folder)
+    header = read_header(files[0])
+    voxels = len(files) * (1 if header is None else (number(header, "Rows") or 1) * (number(header, "Columns") or 1))
+    check_memory(6.0 * voxels, f"The DICOM series in {folder}", "cut out or resample what you need of it")
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames(files)
+    if len(kinds) > 1:  # ITK would give all slices the type of the first, and wrap or cut what does not fit
+        reader.SetOutputPixelType(sitk.sitkFloat32)
+    with quiet():
+        return reader.Execute()
+
+
+def _series(folder: Path) -> tuple[list[str], set[int]]:
+    """The files of the series, in order, and the types of their voxels (empty for a single file)."""
+    _check_members(folder)
     with quiet():
         names = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
         found = [sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), name) for name in names]
@@ -46,14 +70,26 @@ def series_files(folder: Path) -> list[str]:
     if len(stacks) > 1:
         raise InputError(f"The folder {folder} holds {len(stacks)} DICOM series: put the one to be read in a folder of its own.")
     files = list(stacks[0])
-    if len(files) > 1:
-        _check_slices(folder, files)
-    return files
+    return files, _check_slices(folder, files) if len(files) > 1 else set()
 
 
-def _check_slices(folder: Path, files: list[str]) -> None:
+def _check_members(folder: Path) -> None:
+    """Nothing in the folder that would be waited for, and no DICOM file that is damaged: GDCM would leave it out in silence."""
+    for member in sorted(folder.iterdir()):
+        check_name(member)
+        if member.is_dir():
+            continue
+        if not member.is_file():
+            raise InputError(f"{member} is no file but a pipe, a device or a broken link: take it out of the DICOM folder.")
+        check_dicom(member)
+
+
+def _check_slices(folder: Path, files: list[str]) -> set[int]:
+    """Refuse slices that are no even stack; the types of their voxels."""
+    kinds = set()
     reader = sitk.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
+    first: tuple[Any, ...] = ()
     positions, turns = np.empty((len(files), 3)), np.empty((len(files), 6))
     for index, file in enumerate(files):
         try:
@@ -61,8 +97,18 @@ def _check_slices(folder: Path, files: list[str]) -> None:
             reader.ReadImageInformation()
             positions[index] = [float(text) for text in reader.GetMetaData(_POSITION).split("\\")]
             turns[index] = [float(text) for text in reader.GetMetaData(_ORIENTATION).split("\\")]
-        except (RuntimeError, ValueError):
+            if not np.isfinite([*positions[index], *turns[index]]).all():
+                raise ValueError("not finite")
+        except (RuntimeError, ValueError, OverflowError):
             raise InputError(f"The DICOM file {file} does not say where its slice lies: export the series as slices.") from None
+        kind = (reader.GetSize()[:2], reader.GetNumberOfComponents(), reader.GetSpacing()[:2])
+        kinds.add(reader.GetPixelID())
+        first = kind if index == 0 else first
+        if kind[:2] != first[:2] or np.abs(np.subtract(kind[2], first[2])).max() > 1e-3:
+            raise InputError(
+                f"The slice {file} is not like the first of its series in its size or pixel spacing: remove it, or export the "
+                "whole series again."
+            )
     if np.abs(turns - turns[0]).max() > 1e-3:
         other = Path(files[int(np.abs(turns - turns[0]).max(axis=1).argmax())]).name
         raise InputError(f"The slices in {folder} are not parallel ({other} differs from the first): remove those of other stacks.")
@@ -92,3 +138,4 @@ def _check_slices(folder: Path, files: list[str]) -> None:
             f"The slices in {folder} do not lie behind one another but up to {shift:.3g} mm to the side, as with a tilted gantry: "
             "make a straight stack of them first (in Slicer, load the series with acquisition geometry regularization)."
         )
+    return kinds

@@ -125,6 +125,8 @@ def _check_nifti(path: Path) -> None:
         if not all(found):
             raise InputError(f"{path} is one of two files, .hdr and .img, and the other is not there: keep both together.")
         head, body = found[0][0], found[1][0]
+        if max(map(len, found)) > 1:  # ITK takes the one that is not packed, whichever is named
+            raise InputError(f"{path} is one of two images, packed and not packed, of the same name: keep one of them.")
     try:
         with _opened(head) as stream:
             header = stream.read(540)

@@ -122,7 +122,11 @@ def metaimage_layout(path: Path) -> Layout:
             raise _refused(path, "ElementDataFile", data)
         file, start = path.parent / data, 0
     dtype = np.dtype((">" if big else "<") + kind)
-    return _layout(path, file, start, (*sizes, int(channels)), "zlib" if packed else None, dtype)
+    layout = _layout(path, file, start, (*sizes, int(channels)), "zlib" if packed else None, dtype)
+    told = fields.get("CompressedDataSize", "")
+    if packed and told and told != str(file.stat().st_size - start):  # ITK would unpack that much and leave the rest at 0
+        raise InputError(f"The header of {path} is damaged, or its voxels are incomplete: copy or export it again.")
+    return layout
 
 
 def _layout(path: Path, file: Path, start: int, sizes: tuple[int, ...], compression: str | None, dtype: np.dtype) -> Layout:

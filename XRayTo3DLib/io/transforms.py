@@ -46,7 +46,7 @@ def _itk_matrix(source: Path) -> np.ndarray:
     """What moves an image in ITK's sense: the inverse of the stored map of points."""
     try:
         transform = sitk.ReadTransform(str(source))
-    except (RuntimeError, KeyError):  # the latter for a kind that SimpleITK does not know
+    except (RuntimeError, KeyError, UnicodeDecodeError):  # a kind that SimpleITK does not know; a message that is no text
         raise InputError(
             f"{source} is not a transform file that ITK reads: give a linear .tfm, .txt, .h5 or .mat file, or a 4x4 matrix as text."
         ) from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from pathlib import Path
 
 import SimpleITK as sitk
@@ -10,7 +12,7 @@ from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.files import readable_file, writing
 from XRayTo3DLib.images.itk_images import grid_of, to_sitk
 from XRayTo3DLib.images.volume import Volume, check_ct
-from XRayTo3DLib.io.dicom_series import quiet, series_files
+from XRayTo3DLib.io.dicom_series import read_series
 from XRayTo3DLib.io.image_files import check_file
 
 
@@ -22,24 +24,27 @@ def read_image(path: str | Path) -> sitk.Image:
     source = Path(path)
     try:
         if source.is_dir():
-            files = series_files(source)
-            with quiet():
-                return _real(sitk.ReadImage(files), source)
+            return _real(read_series(source), source)
         readable_file(source, "image")
-        try:
-            str(source).encode()
-        except UnicodeEncodeError:
-            raise InputError(f"The file name {str(source)!r} is not UTF-8, which ITK needs: rename the file.") from None
         check_file(source)
-        return _real(sitk.ReadImage(str(source)), source)
+        return _real(_read(source), source)
     except MemoryError:
         raise InputError(f"{source} does not fit into memory: cut out or resample what you need of it.") from None
-    except RuntimeError:
+    except (RuntimeError, UnicodeDecodeError):  # the latter for a message that is no text
         raise InputError(
             f"{source} is not an image that SimpleITK can read (NRRD, NIfTI, MetaImage, DICOM, PNG, ...): check the file."
         ) from None
     except OSError as error:
         raise InputError(f"{source} cannot be read ({error.strerror or error}): check the path.") from None
+
+
+def _read(source: Path) -> sitk.Image:
+    name = source.name
+    if not name.lower().endswith(".nii.gz") or not source.with_name(name[:-3]).exists():
+        return sitk.ReadImage(str(source))
+    # ITK would read a.nii when it is asked for the a.nii.gz beside it.
+    with tempfile.TemporaryDirectory() as folder:
+        return sitk.ReadImage(shutil.copyfile(source, Path(folder) / "image.nii.gz"))
 
 
 def _real(image: sitk.Image, source: Path) -> sitk.Image:

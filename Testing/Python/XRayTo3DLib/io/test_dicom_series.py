@@ -1,6 +1,11 @@
 """Series that ITK reads in silence although slices are missing, double or elsewhere."""
 
+import os
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 
@@ -94,3 +99,44 @@ def test_an_empty_folder_is_refused_in_one_sentence(tmp_path, capfd):
         read_image(tmp_path)
     assert capfd.readouterr() == ("", "")
     assert sitk.ProcessObject.GetGlobalWarningDisplay() == before
+
+
+def test_members_that_are_damaged_or_unlike_the_others_are_named(tmp_path):
+    """GDCM leaves out what it cannot read, and ITK reads every slice as the first."""
+
+    def edited(**values: object) -> Callable[[Path], None]:
+        def edit(member: Path) -> None:
+            dataset = pydicom.dcmread(member)
+            for keyword, value in values.items():
+                setattr(dataset, keyword, value)
+            dataset.save_as(member)
+
+        return edit
+
+    def replaced(old: bytes, new: bytes) -> Callable[[Path], None]:
+        return lambda member: member.write_bytes(member.read_bytes().replace(old, new)) and None
+
+    changes: dict[str, tuple[Callable[[Path], object], str]] = {
+        "cut": (lambda m: m.write_bytes(m.read_bytes()[:-10]), "is cut off or damaged"),
+        "cut header": (lambda m: m.write_bytes(m.read_bytes()[:200]), "is cut off or damaged"),
+        "spacing": (edited(PixelSpacing=[2, 2]), "is not like the first of its series"),
+        "size": (edited(Rows=4, PixelData=b"\0\0" * 16), "is not like the first of its series"),
+        "declared": (edited(Rows=60000, Columns=60000), "holds fewer pixels"),
+        "syntax": (replaced(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.9.9.9\0"), "names no transfer syntax"),
+        "place": (edited(ImagePositionPatient=["nan", 0, 4]), "does not say where its slice lies"),
+    }
+    if hasattr(os, "mkfifo"):
+        changes["pipe"] = (lambda m: (m.unlink(), os.mkfifo(m)), "is no file but a pipe")
+    for name, (change, words) in changes.items():
+        slices(tmp_path / name, [0, 2, 4, 6])
+        change(tmp_path / name / "1.2.3-02.dcm")
+        with pytest.raises(InputError, match=rf"1\.2\.3-02\.dcm {words}"):
+            read_volume(tmp_path / name)
+
+
+def test_slices_of_several_types_keep_their_values(tmp_path):
+    slices(tmp_path / "ct", [0, 2, 4])
+    last = pydicom.dcmread(tmp_path / "ct" / "1.2.3-02.dcm")
+    last.RescaleSlope, last.RescaleIntercept = 0.5, 0.25
+    last.save_as(tmp_path / "ct" / "1.2.3-02.dcm")
+    assert read_volume(tmp_path / "ct").array[:, 2, 2].tolist() == [0, 10, 10.25]
