@@ -113,8 +113,8 @@ def test_members_that_are_damaged_or_unlike_the_others_are_named(tmp_path):
 
         return edit
 
-    def replaced(old: bytes, new: bytes) -> Callable[[Path], None]:
-        return lambda member: member.write_bytes(member.read_bytes().replace(old, new)) and None
+    def replaced(old: bytes, new: bytes) -> Callable[[Path], object]:
+        return lambda member: member.write_bytes(member.read_bytes().replace(old, new))
 
     changes: dict[str, tuple[Callable[[Path], object], str]] = {
         "cut": (lambda m: m.write_bytes(m.read_bytes()[:-10]), "is cut off or damaged"),
@@ -122,7 +122,7 @@ def test_members_that_are_damaged_or_unlike_the_others_are_named(tmp_path):
         "spacing": (edited(PixelSpacing=[2, 2]), "is not like the first of its series"),
         "size": (edited(Rows=4, PixelData=b"\0\0" * 16), "is not like the first of its series"),
         "declared": (edited(Rows=60000, Columns=60000), "holds fewer pixels"),
-        "syntax": (replaced(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.9.9.9\0"), "names no transfer syntax"),
+        "syntax": (replaced(b"1.2.840.10008.1.2\0", b"1.2.840.10008.9.9\0"), "names no transfer syntax"),
         "place": (edited(ImagePositionPatient=["nan", 0, 4]), "does not say where its slice lies"),
     }
     if hasattr(os, "mkfifo"):
