@@ -67,11 +67,11 @@ def check_dicom(path: str | Path) -> Dataset | None:
     shape = [number(header, name) or 1 for name in ("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel")]
     size = math.prod(shape) * (number(header, "BitsAllocated") or 16) / 8
     syntax = getattr(getattr(header, "file_meta", None), "TransferSyntaxUID", None)
-    known = syntax is not None and syntax.is_transfer_syntax
-    if syntax is not None and not known and not syntax.is_private:
+    if syntax is not None and syntax.is_transfer_syntax:
+        if not syntax.is_compressed and not syntax.is_deflated and size > held:
+            raise InputError(f"The DICOM file {source} holds fewer pixels than its header says: copy or export it again.")
+    elif syntax is not None and not syntax.is_private:
         raise InputError(f"The DICOM file {source} names no transfer syntax but {str(syntax)[:70]!r}: export the image again.")
-    if known and not syntax.is_compressed and not syntax.is_deflated and size > held:
-        raise InputError(f"The DICOM file {source} holds fewer pixels than its header says: copy or export it again.")
     check_memory(4.0 * size, f"The DICOM image {source}", "export a smaller one")
     return header
 

@@ -156,7 +156,9 @@ def test_one_changed_byte_never_changes_voxels_in_silence(tmp_path, ct):
             cases.append(("volume", path))
     told = outcomes(tmp_path, cases, ct.array)
     assert {answer.split(":")[0] for answer in told} <= {"refused", "read"}, sorted(set(told))
-    assert all(answer.startswith("refused") for (_, path), answer in zip(cases, told, strict=True) if path.name.startswith("cut"))
+    cut = [answer for (_, path), answer in zip(cases, told, strict=True) if path.name.startswith("cut")]
+    # Not for what its voxels are by chance: ITK leaves old memory in some that it has not read.
+    assert all(answer.startswith("refused") and "damaged" in answer for answer in cut), cut
 
 
 def test_pictures_that_are_cut_off_or_damaged(tmp_path):
