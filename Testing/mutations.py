@@ -186,7 +186,7 @@ def copy_of_tree(folder: Path) -> Path:
 def passes(tree: Path, tests: tuple[str, ...]) -> bool:
     """Whether pytest is content with ``tests`` in ``tree``; a run without a test, or one that cannot start, is an error."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tree), str(tree / "XRayTo3D")])}
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", *tests]
     done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=900)
     if done.returncode not in (0, 1):
         raise SystemExit(f"pytest did not run {' '.join(tests)}:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
