@@ -29,7 +29,7 @@ def working_tree() -> list[str]:
     """Every file of the repository that git would keep, by its path."""
     command = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard"]
     try:
-        listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+        listed = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=True).stdout.splitlines()
     except (OSError, subprocess.CalledProcessError):
         listed = [path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*") if not _left_out(path)]
     return sorted(name for name in set(listed) if (ROOT / name).is_file())
@@ -95,7 +95,9 @@ def test_wheel_and_source_archive_carry_all(tmp_path: Path) -> None:
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / name, source / name)
     build = "import setuptools.build_meta as b; b.build_sdist({0!r}); b.build_wheel({0!r})".format(str(tmp_path))
-    done = subprocess.run([sys.executable, "-c", build], cwd=source, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", build], cwd=source, capture_output=True, encoding="utf-8", errors="replace", timeout=120
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     (wheel,), (archive,) = tmp_path.glob("*.whl"), tmp_path.glob("*.tar.gz")
     with zipfile.ZipFile(wheel) as file:
@@ -128,7 +130,15 @@ library.verify_model(model)
 print(library.__file__, model.path)
 """
     environment = {**os.environ, "PYTHONPATH": str(folder), "XRAYTO3D_HOME": str(scratch / "home")}
-    done = subprocess.run([sys.executable, "-c", use], cwd=scratch, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", use],
+        cwd=scratch,
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=120,
+    )
     assert done.returncode == 0 and done.stdout.count(str(folder)) == 2, done.stdout + done.stderr[-2000:]
 
 
@@ -187,7 +197,7 @@ def test_cmake_accepts_the_files_and_installs_the_packages_side_by_side(tmp_path
     script, installed = tmp_path / "slicer.cmake", tmp_path / "qt-scripted-modules"
     script.write_text(_SLICER, encoding="utf-8")
     command = [cmake, f"-DSOURCE={ROOT}", f"-DINSTALLED={installed}", "-DBUILD_TESTING=ON", "-P", str(script)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", timeout=60)
     assert done.returncode == 0, done.stderr
     assert "CMake Warning" not in done.stderr, done.stderr
     assert "unittest registered" in done.stdout

@@ -20,7 +20,7 @@ def test_public_names_exist_and_are_documented(name):
 
 def test_importing_the_package_loads_nothing_heavy():
     code = "import sys, XRayTo3DLib; print([m for m in ('torch', 'vtk', 'SimpleITK', 'pydicom', 'slicer') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", errors="replace", check=True)
     assert done.stdout.strip() == "[]"
 
 

@@ -34,7 +34,15 @@ print(json.dumps(said))
 
 def test_surfaces_of_sizes_that_no_part_has():
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", _CHILD], env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", _CHILD],
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     for what, found in json.loads(done.stdout.splitlines()[-1]).items():
         shape, size = what.split()

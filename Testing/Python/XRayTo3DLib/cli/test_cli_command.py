@@ -45,14 +45,21 @@ def test_help_imports_nothing_heavy():
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
     root = Path(command.__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
 def test_module_is_the_command():
     root = Path(command.__file__).parents[2]
     done = subprocess.run(
-        [sys.executable, "-m", "XRayTo3DLib.cli", "models", "fetch"], cwd=root, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "XRayTo3DLib.cli", "models", "fetch"],
+        cwd=root,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
     )
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1

@@ -32,12 +32,14 @@ def test_streams_that_cannot_be_written_to(ct_file, tmp_path):
     drr = [*COMMAND, "drr", str(ct_file), "--view", "AP", "--size", "12", "--out"]
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [*drr, tmp_path / "a"], stdout=full, stderr=subprocess.PIPE, text=True, env=environment(), check=False
+            [*drr, tmp_path / "a"], stdout=full, stderr=subprocess.PIPE, encoding="utf-8", env=environment(), check=False
         )
     assert done.returncode == 1 and "could not be printed" in done.stderr and "Traceback" not in done.stderr
     reader, writer = os.pipe()
     os.close(reader)
-    done = subprocess.run([*drr, tmp_path / "b"], stdout=writer, stderr=subprocess.PIPE, text=True, env=environment(), check=False)
+    done = subprocess.run(
+        [*drr, tmp_path / "b"], stdout=writer, stderr=subprocess.PIPE, encoding="utf-8", env=environment(), check=False
+    )
     os.close(writer)
     assert done.returncode == 0 and "Traceback" not in done.stderr and "Exception" not in done.stderr
     quiet = "import sys; sys.stderr = sys.stdout = None; from XRayTo3DLib.cli import main; sys.exit(main(sys.argv[1:]))"

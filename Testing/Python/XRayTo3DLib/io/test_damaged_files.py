@@ -66,7 +66,9 @@ def outcomes(folder: Path, cases: list[tuple[str, Path]], reference: np.ndarray)
         rest = [(kind, os.fspath(name)) for kind, name in cases[len(told) :]]
         (folder / "cases.json").write_text(json.dumps(rest), encoding="utf-8")
         command = [sys.executable, "-c", _CHILD, str(folder / "cases.json"), str(folder / "reference.npy")]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run(
+            command, env=environment, capture_output=True, encoding="utf-8", errors="replace", timeout=300, check=False
+        )
         told += [json.loads(line[5:]) for line in done.stdout.splitlines() if line.startswith("told ")]
         if len(told) < len(cases):
             told.append(f"died ({done.returncode}): {done.stderr[-300:]}")

@@ -148,7 +148,7 @@ def bounds_checked(seed, geometries, folder):
         [sys.executable, "-c", _CHILD, str(seed), str(geometries)],
         env={**os.environ, **environment},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=900,
         check=False,
     )

@@ -203,7 +203,7 @@ def test_a_full_disk_is_one_sentence_and_the_last_checkpoint_stays(tmp_path):
     )
     here = Path(__file__).resolve()
     arguments = [sys.executable, "-c", code, str(here.parents[1]), str(here.parent), str(tmp_path)]
-    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    done = subprocess.run(arguments, capture_output=True, encoding="utf-8", errors="replace", check=False)
     assert "checkpoint.pt could not be written (File too large)" in done.stdout, done.stderr
     assert read_checkpoint(tmp_path / "checkpoint.pt")["step"] == 2
     assert {p.name for p in tmp_path.iterdir()} == {"checkpoint.pt", "log.csv"}

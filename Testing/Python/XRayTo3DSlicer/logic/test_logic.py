@@ -361,7 +361,9 @@ def test_import_needs_only_what_slicer_has():
         "import slicer\nassert getattr(slicer, 'mrmlScene', None) is None"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
