@@ -95,9 +95,9 @@ def test_files_of_a_folder(phantom_ct, tmp_path):
 
 
 def test_a_grid_of_air_is_refused(tmp_path):
-    grid = Grid((90, 90, 90), (1.0, 1.0, 1.0))
+    grid = Grid((24, 24, 90), (1.0, 1.0, 1.0))
     array = np.full(grid.shape, -1000, np.int16)
-    array[80, 40:42, 40:42] = 400  # falls between the voxels of the protocol
+    array[80, 11:13, 11:13] = 400  # falls between the voxels of the protocol
     write_volume(Volume(array, grid), tmp_path / "speck.nii.gz")
     with pytest.raises(InputError, match=r"speck.nii.gz hold no body"):
         read_case(tmp_path / "speck.nii.gz")
