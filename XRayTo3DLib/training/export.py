@@ -54,7 +54,9 @@ def metric_rows(results: dict[str, Any], data: str, split: str) -> list[dict[str
     rows = []
     for setting, methods in results["summary"].items():
         for method, found in methods.items():
-            values = {k: round(v, 6 if k == "reprojection" else 3) for k, v in found.items() if k not in ("cases", "seconds")}
+            # Figures alone: not how many cases, how long, or what is not defined.
+            numbers = {k: v for k, v in found.items() if isinstance(v, float) and k != "seconds"}
+            values = {k: round(v, 6 if k == "reprojection" else 3) for k, v in numbers.items()}
             rows.append(
                 {"data": data, "split": split, "setting": setting, "method": method, "cases": found["cases"], "values": values}
             )

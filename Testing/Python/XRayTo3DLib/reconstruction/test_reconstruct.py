@@ -173,7 +173,7 @@ class TestTrained:
         stated = {
             row["setting"]: row["values"]["psnr"]
             for row in find_model().card["metrics"]
-            if row["data"].startswith("LIDC-IDRI-0001") and row["method"] == "ours"
+            if row["data"].startswith("LIDC-IDRI-0001") and row["method"] == "biplanar"
         }
         assert self.psnr(truth, one.before_fusion) == pytest.approx(stated["one_view"], abs=0.3)
         assert self.psnr(truth, two.before_fusion) == pytest.approx(stated["two_views"], abs=0.3)

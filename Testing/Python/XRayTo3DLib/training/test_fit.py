@@ -19,7 +19,7 @@ from tiny_recipe import phantoms, tiny
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.models.zoo import describe_model, load_model
 from XRayTo3DLib.training.checkpoint import read_checkpoint
-from XRayTo3DLib.training.export import export
+from XRayTo3DLib.training.export import export, metric_rows
 from XRayTo3DLib.training.fit import fit, learning_rate
 from XRayTo3DLib.training.lifted_views.task import LiftedViewsTask
 from XRayTo3DLib.training.precision import has_bfloat16
@@ -231,3 +231,16 @@ def test_bfloat16_is_used_only_where_the_processor_has_it(monkeypatch):
     for text, wanted in flags.items():
         monkeypatch.setattr(Path, "read_text", lambda self, text=text, **k: f"model name : avx512_bf16\nflags\t\t: {text}\n")
         assert has_bfloat16.__wrapped__("cpu") == wanted
+
+
+def test_a_card_takes_the_figures_of_an_evaluation_and_nothing_else():
+    found = {"geometry": "known", "cases": 2, "psnr": 25.12345, "bone_dice": None, "reprojection": 1.23456789e-3, "seconds": 0.5}
+    (row,) = metric_rows({"summary": {"two_views": {"mine": {**found, "counts": {"bone_dice": 0}}}}}, "Heads", "validation")
+    assert row["values"] == {"psnr": 25.123, "reprojection": 0.001235}
+    assert (row["data"], row["split"], row["setting"], row["method"], row["cases"]) == (
+        "Heads",
+        "validation",
+        "two_views",
+        "mine",
+        2,
+    )
