@@ -9,6 +9,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/cli/__init__.py
   XRayTo3DLib/cli/__main__.py
   XRayTo3DLib/cli/bar.py
+  XRayTo3DLib/cli/codes.py
   XRayTo3DLib/cli/command.py
   XRayTo3DLib/cli/demo.py
   XRayTo3DLib/cli/demo_scene.py
@@ -20,6 +21,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/cli/options.py
   XRayTo3DLib/cli/outputs.py
   XRayTo3DLib/cli/reconstruct.py
+  XRayTo3DLib/cli/stopping.py
   XRayTo3DLib/cli/streams.py
   XRayTo3DLib/cli/threads.py
   XRayTo3DLib/cli/train.py

@@ -6,6 +6,7 @@ import glob
 import json
 import os
 import stat
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -39,11 +40,14 @@ def readable_file(path: str | Path, what: str = "file") -> Path:
 
 
 def check_name(path: Path) -> None:
-    """Raise :class:`InputError` for a name that is not UTF-8: ITK and VTK end the process for one."""
+    """Raise :class:`InputError` for a name that is not UTF-8: ITK and VTK end the process for one, read or written."""
     try:
         os.fspath(path).encode()
     except UnicodeEncodeError:
-        raise InputError(f"The file name {os.fspath(path)!r} is not UTF-8: rename the file.") from None
+        mend = "rename it"
+        if sys.getfilesystemencoding() != "utf-8":  # then every letter beyond ASCII looks so
+            mend += ", or set PYTHONUTF8=1 if the name is right"
+        raise InputError(f"The file name {os.fspath(path)!r} is not UTF-8: {mend}.") from None
 
 
 def read_text_file(path: str | Path, what: str = "file", largest: int = LARGEST_TEXT) -> bytes:
@@ -77,6 +81,7 @@ def writing(path: str | Path) -> Iterator[Path]:
     temporary nor a half-written file stays.
     """
     target = Path(path)
+    check_name(target)
     # The ending comes last, because writers choose the format by it (.nii.gz and .seg.nrrd have two parts).
     temporary = target.with_name(f".part-{uuid.uuid4().hex[:8]}-{target.name}")
     try:
@@ -101,6 +106,7 @@ def check_writable(path: str | Path) -> None:
     Tried by writing a name as long as :func:`writing` uses into the closest folder that is there.
     """
     target = Path(path)
+    check_name(target)
     folder = target.parent
     try:
         if target.is_dir():

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+#: Signals that ask a program to stop: Ctrl-C, the system's request, and a terminal that was closed.
+STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 #: Called with a fraction from 0 to 1 and a short text. It may raise :class:`Cancelled` to stop the work.
 Progress = Callable[[float, str], None]
 
@@ -26,20 +28,22 @@ def part(progress: Progress, begin: float, end: float) -> Progress:
 
 @contextmanager
 def interrupts_held() -> Iterator[None]:
-    """Ctrl-C during the block takes effect at its end.
+    """Ctrl-C during the block takes effect at its end; so does every other signal of ``STOPPING`` that is handled in Python.
 
-    For code of others that cannot be interrupted: there an exception of Python is lost, or ends the process in a crash.
-    In other threads than the main one, which Ctrl-C does not reach, nothing is changed.
+    For what must not be left in the middle: a set of files that moves together, and code of others, where an exception of Python
+    is lost, or ends the process in a crash. In other threads than the main one, which no signal reaches, nothing is changed.
     """
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or before in (None, signal.SIG_IGN):
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
+    before = {number: handler for number in STOPPING if callable(handler := signal.getsignal(number))}
     held: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, frame: held.append(number))
+    for number in before:
+        signal.signal(number, lambda number, frame: held.append(number))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         if held:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(held[0])

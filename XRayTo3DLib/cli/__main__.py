@@ -2,6 +2,6 @@
 
 import sys
 
-from XRayTo3DLib.cli import main
+from XRayTo3DLib.cli import start
 
-sys.exit(main())
+sys.exit(start())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from XRayTo3DLib.cli.streams import plain
 from XRayTo3DLib.progress import Progress
 
 
@@ -17,7 +18,7 @@ def bar(title: str) -> Iterator[Progress]:
     shown = tqdm(total=1.0, desc=f"{title:<22}", bar_format=layout, leave=True, delay=1e-9, mininterval=0.2)
 
     def progress(fraction: float, text: str) -> None:
-        shown.set_postfix_str(text[:46], refresh=False)
+        shown.set_postfix_str(plain(text)[:46], refresh=False)
         shown.update(max(0.0, min(1.0, fraction) - shown.n))
 
     try:

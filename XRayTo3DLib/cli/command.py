@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import argparse
 import errno
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import NoReturn
 
 from XRayTo3DLib.cli import demo, drr, evaluate, models, reconstruct, train
+from XRayTo3DLib.cli.codes import BAD_INPUT, NOT_PRINTED, STOPPED
+from XRayTo3DLib.cli.stopping import stoppable
 from XRayTo3DLib.cli.streams import patient_streams, plain
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.progress import Cancelled
 
-#: Exit codes: done but not said, bad input or arguments, and stopped by the user (as shells report Ctrl-C).
-NOT_PRINTED = 1
-BAD_INPUT = 2
-STOPPED = 130
 #: Errors of the system for names that cannot be those of files.
 _BAD_NAMES = (errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
 
@@ -44,7 +39,7 @@ class _Parser(argparse.ArgumentParser):
     """Says a wrong argument in one sentence, as every other wrong input."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(BAD_INPUT, f"{self.prog}: {message.rstrip('.')}: see `{self.prog} --help`.\n")
+        self.exit(BAD_INPUT, f"{self.prog}: {' '.join(plain(message).split()).rstrip('.')}: see `{self.prog} --help`.\n")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -73,7 +68,7 @@ def _version() -> str:
 
 def run_command(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; ``argv`` is the command line by default."""
-    with patient_streams() as (out, err), _terminated_as_stopped():
+    with patient_streams() as (out, err):
         code = _run(argv)
         out.flush()
         if isinstance(out.failure, OSError) and out.failure.errno not in (None, errno.EPIPE):
@@ -88,6 +83,14 @@ def _run(argv: Sequence[str] | None) -> int:
         arguments = build_parser().parse_args(argv)
     except SystemExit as end:  # --help, --version and wrong arguments
         return int(end.code or 0)
+    try:
+        with stoppable():
+            return _work(arguments)
+    except KeyboardInterrupt:  # a second one
+        return STOPPED
+
+
+def _work(arguments: argparse.Namespace) -> int:
     try:
         arguments.run(arguments)
     except InputError as error:
@@ -105,19 +108,6 @@ def _run(argv: Sequence[str] | None) -> int:
     except (KeyboardInterrupt, Cancelled):
         return _say("Stopped.", STOPPED)
     return 0
-
-
-@contextmanager
-def _terminated_as_stopped() -> Iterator[None]:
-    """SIGTERM stops the work as Ctrl-C does, so that what is half written is removed."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _say(sentence: str, code: int) -> int:

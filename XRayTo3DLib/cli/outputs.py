@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.files import writing
+from XRayTo3DLib.files import check_name, writing
 from XRayTo3DLib.progress import interrupts_held
 
 _HIDDEN, _LOCK, _OLD = ".part-", ".lock", ".old"
@@ -63,6 +63,7 @@ def staged(folder: Path) -> Iterator[Path]:
     block fails, it is removed, and so is every folder that was made for it; what a process that was killed left behind is
     removed by the next one.
     """
+    check_name(folder)
     made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     if folder.is_dir():
         _sweep(folder)

@@ -74,7 +74,7 @@ def write_report(
         encode=lambda data: base64.b64encode(data).decode("ascii"),
     )
     with writing(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
 
 
 def check_report_packages() -> None:

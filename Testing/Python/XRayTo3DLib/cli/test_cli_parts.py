@@ -26,7 +26,7 @@ from XRayTo3DLib.io.matrices import read_projection_matrix
 from XRayTo3DLib.io.segmentations import write_segmentation
 from XRayTo3DLib.reconstruction.refine import with_detail
 from XRayTo3DLib.reconstruction.result import Reconstruction
-from XRayTo3DLib.report import rendering
+from XRayTo3DLib.report import pictures, rendering
 from XRayTo3DLib.report.page import Section, Table, figure_table, form, structure_table, write_report
 from XRayTo3DLib.simulation.phantom import thorax_phantom
 
@@ -219,8 +219,20 @@ class TestReport:
         assert form(float("nan"), ".1f") == "n/a"
 
     def test_text_from_outside_is_escaped(self, tmp_path):
-        section = Section("<b>", ["a & b"], b"\x89PNG", "alt", [Table(["<i>"], [["<u>"]])])
+        section = Section("<b>", ["a & b \ud800"], b"\x89PNG", "alt", [Table(["<i>"], [["<u>"]])])
         write_report(tmp_path / "r.html", "T<", "lead", [("CT", "<script>")], ["<note>"], [section])
         page = (tmp_path / "r.html").read_text()
         assert not re.search(r"<(b|i|u|note|script)>", page) and "&lt;script&gt;" in page
         assert "data:image/png;base64,iVBORw" in page
+
+    def test_names_are_no_formulas(self, small_ct, ball):
+        name = r"$\frac{$"
+        xray = Radiograph(np.ones((4, 4), np.float32), view_projection("AP", (0, 0, 0), (4, 4), 8.0, 1500.0), name)
+        for picture in (
+            pictures.inputs([xray]),
+            pictures.slices([(name, small_ct)]),
+            pictures.residuals([xray], [xray.line_integrals], [xray.line_integrals]),
+            pictures.uncertainty([(name, small_ct)]),
+            pictures.surfaces([(name, [ball(0, "bone")])]),
+        ):
+            assert picture.startswith(b"\x89PNG")

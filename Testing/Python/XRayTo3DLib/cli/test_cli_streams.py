@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from XRayTo3DLib.cli import outputs
+from XRayTo3DLib.cli.bar import bar
 from XRayTo3DLib.cli.drr_files import destination
 from XRayTo3DLib.cli.outputs import staged
 from XRayTo3DLib.cli.reconstruct import named_files
 from XRayTo3DLib.cli.streams import Stream, plain
 from XRayTo3DLib.errors import InputError
+from XRayTo3DLib.files import check_writable, writing
 
 ROOT = Path(__file__).resolve().parents[4]
 COMMAND = [sys.executable, "-m", "XRayTo3DLib.cli"]
@@ -26,37 +28,79 @@ def environment(**changes: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "XRayTo3D")]), **changes}
 
 
+#: A command that writes one file whole and then says so.
+WRITING = """
+import sys
+from pathlib import Path
+from XRayTo3DLib.cli import command, main
+from XRayTo3DLib.cli.outputs import staged
+def work(args):
+    with staged(Path(sys.argv[1])) as folder:
+        (folder / "a").touch()
+    print("written", sys.argv[1])
+command.models._list = work
+if sys.argv[2:] == ["none"]:
+    sys.stderr = sys.stdout = None
+sys.exit(main(["models", "list"]))
+"""
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_streams_that_cannot_be_written_to(ct_file, tmp_path):
     """The files are there, and there is no traceback: a closed pipe is no failure, a full disk is said."""
-    drr = [*COMMAND, "drr", str(ct_file), "--view", "AP", "--size", "12", "--out"]
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
-            [*drr, tmp_path / "a"], stdout=full, stderr=subprocess.PIPE, encoding="utf-8", env=environment(), check=False
-        )
-    assert done.returncode == 1 and "could not be printed" in done.stderr and "Traceback" not in done.stderr
-    reader, writer = os.pipe()
+    reader, closed = os.pipe()
     os.close(reader)
-    done = subprocess.run(
-        [*drr, tmp_path / "b"], stdout=writer, stderr=subprocess.PIPE, encoding="utf-8", env=environment(), check=False
-    )
-    os.close(writer)
-    assert done.returncode == 0 and "Traceback" not in done.stderr and "Exception" not in done.stderr
-    quiet = "import sys; sys.stderr = sys.stdout = None; from XRayTo3DLib.cli import main; sys.exit(main(sys.argv[1:]))"
-    done = subprocess.run([sys.executable, "-c", quiet, *drr[3:], tmp_path / "c"], env=environment(), check=False)
-    assert done.returncode == 0
+    with Path("/dev/full").open("w") as full:
+        for name, stream, code, words in (
+            ("full", full, 1, "xrayto3d: The summary could not be printed (No space left on device).\n"),
+            ("closed", closed, 0, ""),
+            ("none", subprocess.PIPE, 0, ""),
+        ):
+            done = subprocess.run(
+                [sys.executable, "-c", WRITING, tmp_path / name, name],
+                stdout=stream,
+                stderr=subprocess.PIPE,
+                text=True,
+                env=environment(),
+                check=False,
+            )
+            assert (done.returncode, done.stderr) == (code, words), name
+            assert (tmp_path / name / "a").is_file()
+    os.close(closed)
     place = tmp_path / "größer"
     narrow = environment(PYTHONIOENCODING="ascii", LC_ALL="POSIX")
-    done = subprocess.run([*drr, place], capture_output=True, env=narrow, check=False)
-    assert done.returncode == 0 and b"Traceback" not in done.stderr
-    assert all((folder / "AP.nrrd").is_file() for folder in (tmp_path / "a", tmp_path / "b", tmp_path / "c", place))
+    drr = [*COMMAND, "drr", ct_file, "--view", "AP", "--size", "12", "--out", place]
+    done = subprocess.run(drr, capture_output=True, env=narrow, check=False)
+    assert done.returncode == 0 and b"Traceback" not in done.stderr and b"gr\\xf6\\xdfer" in done.stdout
+    assert (place / "AP.nrrd").is_file()
 
 
-def test_what_is_read_from_files_does_not_move_the_cursor(capsys):
+def test_what_is_read_from_files_does_not_move_the_cursor(run, capsys):
     assert plain("a\x1b[2J\x07b\tc\n") == "a\\x1b[2J\\x07b\tc\n"
     stream = Stream(sys.stdout, True)
     stream.write("name\x1b[31m \u2713\n")
     assert stream.failure is None and "\x1b" not in capsys.readouterr().out
+    assert "\x1b" not in run("drr", "ct.nrrd", "\x1b[2J.nrrd", "--out", "x").error  # a name that the shell has filled in
+    with bar("chest CT") as progress:
+        time.sleep(0.25)  # the bar draws no oftener
+        progress(0.5, "reading \x1b[2Jct.nrrd")
+    assert "reading \\x1b[2Jct.nrrd" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform in ("darwin", "win32"), reason="this system has no such names")
+def test_names_that_are_not_utf8(tmp_path):
+    """ITK ends the process when it writes to one; in a locale without UTF-8 every letter beyond ASCII is one to Python."""
+    place = Path(os.fsdecode(os.fsencode(tmp_path) + b"/b\xff"))
+    for use in (writing, staged):
+        with pytest.raises(InputError, match=r"b.udcff' is not UTF-8: rename it\."), use(place):
+            pass
+    with pytest.raises(InputError, match="not UTF-8"):
+        check_writable(place)
+    code = "import sys\nfrom pathlib import Path\nfrom XRayTo3DLib.files import check_name\ncheck_name(Path(sys.argv[1]))"
+    plain_c = environment(LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "größe"], capture_output=True, env=plain_c, check=False)
+    assert b"or set PYTHONUTF8=1 if the name is right." in done.stderr
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_command_that_is_stopped_leaves_nothing(tmp_path):
