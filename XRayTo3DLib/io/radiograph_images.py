@@ -7,8 +7,8 @@ precision: geometry comes back to 1e-3 mm, and notes are lost.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import SimpleITK as sitk
@@ -17,16 +17,11 @@ from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.files import parse_json
 from XRayTo3DLib.geometry.projection import Projection
 from XRayTo3DLib.images.itk_images import metadata
+from XRayTo3DLib.images.radiograph import UNKNOWN, Radiograph
 
-if TYPE_CHECKING:
-    from XRayTo3DLib.images.radiograph import Radiograph
-
-_SOURCE, _RAY, _NAME, _CALIBRATED, _NOTES = (
-    f"XRayTo3D.{key}" for key in ("source", "ray_direction", "name", "calibrated", "notes")
-)
+_SOURCE, _RAY, _NAME, _UNKNOWN, _NOTES = (f"XRayTo3D.{key}" for key in ("source", "ray_direction", "name", "unknown", "notes"))
 #: The two texts of NIfTI ("descrip" and "aux_file") by the names that SimpleITK has for them.
 _NIFTI_GEOMETRY, _NIFTI_NAME, _NIFTI_NAME_BYTES = "ITK_FileNotes", "aux_file", 23
-_UNCALIBRATED = "uncalibrated"
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +30,14 @@ class Stored:
 
     projection: Projection | None
     name: str
-    calibrated: bool
+    unknown: tuple[str, ...]
     notes: tuple[str, ...]
+
+
+def known_words(words: Iterable[object]) -> tuple[str, ...]:
+    """Those of ``words`` that a radiograph's scale can lack, in their own order."""
+    told = set(words)
+    return tuple(word for word in UNKNOWN if word in told)
 
 
 def radiograph_to_image(radiograph: Radiograph, for_nifti: bool = False) -> sitk.Image:
@@ -51,7 +52,7 @@ def radiograph_to_image(radiograph: Radiograph, for_nifti: bool = False) -> sitk
     numbers = np.asarray(point, dtype=np.float64).tolist()
     name = radiograph.name
     if for_nifti:
-        words = [key, *(f"{v:.9g}" for v in numbers), *([] if radiograph.calibrated else [_UNCALIBRATED])]
+        words = [key, *(f"{v:.9g}" for v in numbers), *radiograph.unknown]
         image.SetMetaData(_NIFTI_GEOMETRY, " ".join(words))
         image.SetMetaData(_NIFTI_NAME, " ".join(name.split()).encode()[:_NIFTI_NAME_BYTES].decode(errors="ignore"))
         return image
@@ -60,7 +61,8 @@ def radiograph_to_image(radiograph: Radiograph, for_nifti: bool = False) -> sitk
     plain = name.isascii() and name.isprintable() and name == name.strip() and not name.startswith('"')
     if name:
         image.SetMetaData(_NAME, name if plain else json.dumps(name))
-    image.SetMetaData(_CALIBRATED, str(int(radiograph.calibrated)))
+    if radiograph.unknown:
+        image.SetMetaData(_UNKNOWN, " ".join(radiograph.unknown))
     if radiograph.notes:
         image.SetMetaData(_NOTES, json.dumps(radiograph.notes))
     return image
@@ -76,18 +78,18 @@ def stored_in_image(image: sitk.Image, geometry: bool, name: str) -> Stored | No
     words = tags.get(_NIFTI_GEOMETRY, "").split()
     if words and words[0] in (_SOURCE, _RAY):
         key, numbers, title, notes = words[0], words[1:4], tags.get(_NIFTI_NAME, ""), "[]"
-        calibrated = _UNCALIBRATED not in words
+        told = words[4:]
     elif _SOURCE in tags or _RAY in tags:
         key = _SOURCE if _SOURCE in tags else _RAY
         numbers, title, notes = tags[key].split(), _unquoted(tags.get(_NAME, "")), tags.get(_NOTES, "[]")
-        calibrated = tags.get(_CALIBRATED, "1") == "1"
+        told = tags.get(_UNKNOWN, "").split()
     else:
         return None
     if geometry and image.GetDimension() != 3:
         raise InputError(f"{name} has lost the plane of its detector (it is 2D): give view, spacing and distances.")
     try:
         projection = _projection(image, key, np.array([float(v) for v in numbers])) if geometry else None
-        return Stored(projection, title, calibrated, tuple(map(str, parse_json(notes, name))))
+        return Stored(projection, title, known_words(told), tuple(map(str, parse_json(notes, name))))
     except (ValueError, TypeError):
         if not geometry:
             return None

@@ -14,11 +14,11 @@ from XRayTo3DLib.files import readable_file, writing
 from XRayTo3DLib.geometry import views
 from XRayTo3DLib.geometry.projection import Projection
 from XRayTo3DLib.geometry.vectors import ArrayLike, vector
-from XRayTo3DLib.images.radiograph import Radiograph
+from XRayTo3DLib.images.radiograph import UNKNOWN, Radiograph
 from XRayTo3DLib.io.dicom_geometry import Placement, projection_from_dicom
 from XRayTo3DLib.io.dicom_headers import number, read_header, word, words
 from XRayTo3DLib.io.pictures import write_picture
-from XRayTo3DLib.io.radiograph_images import radiograph_to_image, stored_in_image
+from XRayTo3DLib.io.radiograph_images import known_words, radiograph_to_image, stored_in_image
 from XRayTo3DLib.io.rtimage import RESCALE_TYPE, stored_in_rtimage, write_rtimage
 from XRayTo3DLib.io.volumes import read_image
 
@@ -96,10 +96,10 @@ def read_radiograph(
     if stored is not None and kind == "auto":
         kind = "line_integral"
     is_float = image.GetPixelID() in (sitk.sitkFloat32, sitk.sitkFloat64)
-    line_integrals, calibrated, notes = _line_integrals(pixels, is_float, header, kind, str(path))
+    line_integrals, unknown, notes = _line_integrals(pixels, is_float, header, kind, str(path))
     if stored is not None:
-        calibrated, notes = calibrated and stored.calibrated, (*stored.notes, *notes)
-    return Radiograph(line_integrals, placement.projection, placement.view, calibrated, (*placement.notes, *notes))
+        unknown, notes = known_words((*unknown, *stored.unknown)), (*stored.notes, *notes)
+    return Radiograph(line_integrals, placement.projection, placement.view, unknown, (*placement.notes, *notes))
 
 
 def write_radiograph(radiograph: Radiograph, path: str | Path, isocentre: ArrayLike | None = None) -> None:
@@ -179,8 +179,8 @@ def _aimed(projection: Projection, isocentre: ArrayLike | None) -> Projection:
 
 def _line_integrals(
     pixels: np.ndarray, is_float: bool, header: Dataset | None, kind: str, name: str
-) -> tuple[np.ndarray, bool, tuple[str, ...]]:
-    """Line integrals float32, whether they are calibrated, and notes."""
+) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
+    """Line integrals float32, what is unknown of their scale, and notes."""
     pixels, bright_is_dense = (pixels, True) if header is None else _stored_values(pixels, header, name)
     if kind == "auto":
         linear = False
@@ -195,7 +195,7 @@ def _line_integrals(
         elif linear and not bright_is_dense:
             kind = "intensity"
     if kind == "line_integral":
-        return pixels.astype(np.float32), True, ()
+        return pixels.astype(np.float32), (), ()
     low, high = float(pixels.min()), float(pixels.max())
     if kind == "intensity":
         if high <= 0:
@@ -205,11 +205,15 @@ def _line_integrals(
         # A pixel without signal gets half the smallest signal there is, instead of infinity.
         smallest = float(pixels[pixels > 0].min())
         notes = () if fraction else (f"The brightest pixel ({high:g}) is taken to be the open beam.",)
-        return -np.log(np.maximum(pixels, smallest / 2) / open_beam).astype(np.float32), True, notes
+        return -np.log(np.maximum(pixels, smallest / 2) / open_beam).astype(np.float32), (), notes
     if bright_is_dense == (kind == "inverted"):
         pixels = low + high - pixels
     note = "Gain and offset of the picture are unknown; its values are only relative."
-    return ((pixels - low) / (high - low) * PICTURE_WHITE).astype(np.float32), False, (note,)
+    return (
+        ((pixels - low) / (high - low) * PICTURE_WHITE).astype(np.float32),
+        UNKNOWN[:2] if header is not None else UNKNOWN,
+        (note,),
+    )
 
 
 def _stored_values(pixels: np.ndarray, header: Dataset, name: str) -> tuple[np.ndarray, bool]:

@@ -35,7 +35,7 @@ from XRayTo3DLib.geometry.iec import gantry_and_couch, to_iec
 from XRayTo3DLib.geometry.projection import Projection
 from XRayTo3DLib.geometry.vectors import ArrayLike
 from XRayTo3DLib.images.display import clinical_window
-from XRayTo3DLib.io.radiograph_images import Stored
+from XRayTo3DLib.io.radiograph_images import Stored, known_words
 
 if TYPE_CHECKING:
     from XRayTo3DLib.images.radiograph import Radiograph
@@ -100,7 +100,7 @@ def stored_in_rtimage(dataset: Dataset, geometry: bool = True, name: str = "The 
         projection = Projection.from_dict(about["projection"]) if geometry else None
         if projection is not None and projection.size != (int(dataset.Rows), int(dataset.Columns)):
             raise ValueError(f"it is one of {projection.size[0]} x {projection.size[1]} pixels")
-        return Stored(projection, str(about["name"]), bool(about["calibrated"]), tuple(map(str, about["notes"])))
+        return Stored(projection, str(about["name"]), known_words(about["unknown"]), tuple(map(str, about["notes"])))
     except (KeyError, ValueError, TypeError, IndexError, RecursionError) as error:
         if not geometry:
             return None
@@ -135,9 +135,8 @@ def _dataset(radiograph: Radiograph, isocentre: ArrayLike | None) -> Dataset:
     _set_pixels(dataset, radiograph)
     _set_geometry(dataset, projection, isocentre)
     block = dataset.private_block(_GROUP, _CREATOR, create=True)
-    about = {"name": radiograph.name, "calibrated": radiograph.calibrated, "notes": list(radiograph.notes)}
-    about["projection"] = projection.to_dict()
-    block.add_new(_TEXT, "UT", json.dumps(about))
+    about = {"name": radiograph.name, "unknown": list(radiograph.unknown), "notes": list(radiograph.notes)}
+    block.add_new(_TEXT, "UT", json.dumps(about | {"projection": projection.to_dict()}))
     return dataset
 
 

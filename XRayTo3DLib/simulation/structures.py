@@ -72,7 +72,7 @@ class StructureRadiograph:
         index = self._index(label)
         notes = ("The values are path lengths in mm.",) if self.unit == "mm" else ()
         name = f"{self.name} {list(self.names.values())[index]}"
-        return Radiograph(self.channels[index], self.projection, name, self.unit != "mm", notes)
+        return Radiograph(self.channels[index], self.projection, name, ("gain",) if self.unit == "mm" else (), notes)
 
     def _index(self, label: int | str) -> int:
         found = [index for index, pair in enumerate(self.names.items()) if label in pair]

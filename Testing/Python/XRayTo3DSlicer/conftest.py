@@ -90,7 +90,7 @@ def projection(request) -> Projection:
 def radiograph(projection):
     """An uncalibrated radiograph of random pixels, for each projection."""
     pixels = np.random.default_rng(1).random(projection.size).astype(np.float32)
-    return Radiograph(pixels, projection, "AP", calibrated=False, notes=("a note",))
+    return Radiograph(pixels, projection, "AP", unknown=("offset", "gain"), notes=("a note",))
 
 
 @pytest.fixture(params=["oblique", "left_handed"])

@@ -7,7 +7,7 @@ import slicer
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.projection import Projection
-from XRayTo3DLib.images.radiograph import Radiograph
+from XRayTo3DLib.images.radiograph import UNKNOWN, Radiograph
 from XRayTo3DSlicer.nodes import display, mrml, provenance
 
 #: A radiograph counts as moved when a corner of its image lies further from where its geometry says, in mm.
@@ -21,7 +21,7 @@ def radiograph_to_node(radiograph: Radiograph, name: str, kind: str = provenance
     """
     values = radiograph.line_integrals.astype(np.float32)
     node = mrml.image_to_node(values[np.newaxis], radiograph.projection.detector_affine, name)
-    provenance.write(node, Type=kind, View=radiograph.name, Calibrated=radiograph.calibrated)
+    provenance.write(node, Type=kind, View=radiograph.name, Unknown=" ".join(radiograph.unknown))
     provenance.write(node, Projection=provenance.projection_to_text(radiograph.projection), Notes=radiograph.notes)
     if kind == provenance.STRUCTURE:  # most of the picture is empty
         low, high = 0.0, max(float(values.max()), 1e-6)
@@ -72,9 +72,11 @@ def radiograph_from_node(node: slicer.vtkMRMLScalarVolumeNode) -> Radiograph:
             raise InputError(
                 f"The transform of {node.GetName()} is not rigid, which no X-ray system is: use a rigid transform."
             ) from None
-    calibrated = provenance.read_flag(node, "Calibrated", True)
+    unknown = tuple((provenance.read(node, "Unknown") or "").split())
+    if not set(unknown) <= set(UNKNOWN):
+        raise InputError(f"{node.GetName()} has the damaged attribute XRayTo3D.Unknown: make or load the X-ray again.")
     notes = tuple(str(note) for note in provenance.read_list(node, "Notes"))
-    return Radiograph(array[0].astype(np.float32), projection, provenance.read(node, "View") or node.GetName(), calibrated, notes)
+    return Radiograph(array[0].astype(np.float32), projection, provenance.read(node, "View") or node.GetName(), unknown, notes)
 
 
 def _apart(affine: np.ndarray, projection: Projection) -> float:

@@ -122,9 +122,9 @@ class TestDetail:
         volume = Volume(np.full(grid.shape, 0.01, np.float32), grid, "1/mm")
         projection = view_projection("AP", (0, 0, 0), (64, 64), 5.0, 1500.0)
         truth = reproject(volume, [Radiograph(np.zeros((64, 64), np.float32), projection)])[0]
-        picture = Radiograph((truth + 0.3) / 2.5, projection, "AP", calibrated=False)
+        picture = Radiograph((truth + 0.3) / 2.5, projection, "AP", unknown=("offset", "gain"))
         small = coarse([picture], grid)[0]
-        used = Radiograph(np.maximum(2.5 * small.line_integrals - 0.3, 0), small.projection, "AP", calibrated=False)
+        used = Radiograph(np.maximum(2.5 * small.line_integrals - 0.3, 0), small.projection, "AP", unknown=("offset", "gain"))
         found = Reconstruction(volume, volume, None, [used], [used.line_integrals], [0.0], [0.0], "m", "0", 1.0, 1.0)
         fine = with_detail(found, [picture], 5.0).radiographs[0]
         assert fine.projection.size == (64, 64)

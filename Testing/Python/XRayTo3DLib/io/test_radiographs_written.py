@@ -13,17 +13,17 @@ from XRayTo3DLib.io.radiographs import read_radiograph, write_radiograph
 
 @pytest.mark.parametrize("ending", [".nrrd", ".mha"])
 @pytest.mark.parametrize("distance", [1234.5, None])
-@pytest.mark.parametrize("calibrated", [True, False])
-def test_a_written_radiograph_comes_back_exactly(tmp_path, rng, ending, distance, calibrated):
+@pytest.mark.parametrize("unknown", [(), ("offset",), ("offset", "gain", "curve")])
+def test_a_written_radiograph_comes_back_exactly(tmp_path, rng, ending, distance, unknown):
     projection = view_projection("LAO33CRAN7", (1 / 3, -20.7, 31), (6, 8), (0.71, 0.3), distance)
     values = rng.uniform(-0.1, 5, (6, 8)).astype(np.float32)
     values[0, 0] = 1e30
     path = tmp_path / f"a{ending}"
     notes = ('A beam of 90 kV ("hard").', "Ä = 2\n3.")
-    write_radiograph(Radiograph(values, projection, "LAO33CRAN7", calibrated, notes), path)
+    write_radiograph(Radiograph(values, projection, "LAO33CRAN7", unknown, notes), path)
     found = read_radiograph(path)
     assert np.array_equal(found.line_integrals, values)
-    assert (found.name, found.calibrated, found.notes) == ("LAO33CRAN7", calibrated, notes)
+    assert (found.name, found.unknown, found.notes) == ("LAO33CRAN7", unknown, notes)
     for name in ("origin", "row_direction", "column_direction", "source", "ray_direction", "spacing"):
         own, other = getattr(found.projection, name), getattr(projection, name)
         assert (own is None) == (other is None)
@@ -38,10 +38,11 @@ def test_a_written_radiograph_comes_back_exactly(tmp_path, rng, ending, distance
 def test_nifti_keeps_the_geometry_to_a_thousandth_of_a_millimetre(tmp_path, rng, ending, view, distance):
     projection = view_projection(view, (123 / 3, -220.7, 1031.123), (300, 400), (0.71, 0.3), distance)
     values = rng.uniform(-0.1, 5, (300, 400)).astype(np.float32)
-    write_radiograph(Radiograph(values, projection, view, distance is None, ("lost",)), tmp_path / f"a{ending}")
+    unknown = () if distance is None else ("gain",)
+    write_radiograph(Radiograph(values, projection, view, unknown, ("lost",)), tmp_path / f"a{ending}")
     found = read_radiograph(tmp_path / f"a{ending}")
     assert np.array_equal(found.line_integrals, values)
-    assert (found.name, found.calibrated, found.notes) == (view, distance is None, ())
+    assert (found.name, found.unknown, found.notes) == (view, unknown, ())
     corners = np.array([[0, 0], [0, 399], [299, 0], [299, 399]])
     assert np.abs(found.projection.pixel_positions(corners) - projection.pixel_positions(corners)).max() < 1e-3
     for name in ("source", "ray_direction"):

@@ -143,7 +143,9 @@ def test_what_lies_outside_the_grid_is_told(barrel, radiographs):
 
 
 def test_an_uncalibrated_picture_is_fitted_and_that_is_told(barrel, radiographs):
-    pictures = [replace(r, line_integrals=(37 * r.line_integrals + 12).astype(np.float32), calibrated=False) for r in radiographs]
+    pictures = [
+        replace(r, line_integrals=(37 * r.line_integrals + 12).astype(np.float32), unknown=("offset", "gain")) for r in radiographs
+    ]
     found = reconstruct(pictures, barrel, GRID)
     assert all(any(f"{r.name}: the scale of this picture is unknown" in note for note in found.notes) for r in pictures)
     for fitted, true in zip(found.radiographs, radiographs, strict=True):

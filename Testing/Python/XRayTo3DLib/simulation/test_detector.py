@@ -109,7 +109,7 @@ def test_what_was_simulated_is_said():
 
 
 def test_only_line_integrals_can_be_exposed():
-    picture = Radiograph(np.ones((4, 4), np.float32), view_projection("AP", size=(4, 4)), "photo", calibrated=False)
+    picture = Radiograph(np.ones((4, 4), np.float32), view_projection("AP", size=(4, 4)), "photo", unknown=("offset", "gain"))
     with pytest.raises(InputError, match="unknown scale"):
         expose(picture, Exposure(photons=1e4))
     broken = flat(1.0)

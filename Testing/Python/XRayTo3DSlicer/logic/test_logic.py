@@ -429,7 +429,7 @@ def test_damaged_attributes_are_said_and_not_guessed(logic, scene, views):
     """A scene may come from anywhere. Whatever its text says, there is a sentence or an answer, never a traceback."""
     broken = ["{", "null", "[]", "3", '"text"', "[[[", "NaN", '{"a": 1}', "[" * 100000, "1e999"]
     node = views[0]
-    for key in ("Projection", "Calibrated", "Notes"):
+    for key in ("Projection", "Unknown", "Notes"):
         good = node.GetAttribute(f"XRayTo3D.{key}")
         for text in broken:
             if key == "Notes" and text == "[]":
