@@ -35,7 +35,7 @@ def index_rays(grid: Grid, projection: Projection, pixels: np.ndarray) -> tuple[
     if projection.source is None:
         points, directions = positions, np.broadcast_to(projection.ray_direction, positions.shape)
     else:
-        points = np.broadcast_to(projection.source, positions.shape)
+        points = projection.source_positions(np.stack([rows, columns], axis=1))
         directions = positions - points
         directions = directions / np.linalg.norm(directions, axis=1, keepdims=True)
     inverse = np.linalg.inv(grid.affine)

@@ -80,8 +80,8 @@ def fuse_slabs(volume: Volume, radiograph: Radiograph, step: float, beta: float 
     if rows < 1:
         raise InputError(f"Slabs of {rows} detector rows cannot be made: give at least 1.")
     projection = radiograph.projection
-    if projection.is_cone:
-        raise InputError("Slabs need a parallel view; use fuse() for a cone beam.")
+    if projection.ray_direction is None:
+        raise InputError(f"Slabs need a parallel view; use fuse() for a {projection.beam} beam.")
     ray = projection.beam_direction
     if abs(ray @ projection.row_direction) > 1e-6 or abs(ray @ projection.column_direction) > 1e-6:
         raise InputError("Slabs need a detector at right angles to the beam; resample the radiograph first.")

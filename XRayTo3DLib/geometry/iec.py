@@ -74,8 +74,8 @@ def to_iec(projection: Projection, isocentre: ArrayLike | None = None) -> IecPos
     :func:`XRayTo3DLib.geometry.views.view_projection`.
     """
     source, distance = projection.source, projection.source_to_detector
-    if source is None or distance is None:
-        raise InputError("A parallel beam has no source and so no gantry: take a cone beam.")
+    if not projection.is_cone or source is None or distance is None:
+        raise InputError(f"A {projection.beam} beam has no source that stands still, and so no gantry: take a cone beam.")
     towards = projection.normal * np.sign(projection.normal @ (source - projection.origin))
     to_axis = 0.8 * distance if isocentre is None else float((source - np.asarray(isocentre, dtype=np.float64)) @ towards)
     if not to_axis > 0:

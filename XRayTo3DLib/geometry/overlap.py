@@ -18,12 +18,12 @@ _CHUNK_PIXELS = 200_000
 def check_overlap(grid: Grid, projection: Projection, name: str) -> None:
     """Raise :class:`InputError` when the projection cannot be one of a volume on ``grid``.
 
-    That is when its source stands inside the grid, or none of its rays crosses the grid, because the grid lies beside the
-    beam or behind the source.
+    That is when its source stands inside the grid (or travels through it), or none of its rays crosses the grid, because the grid
+    lies beside the beam or behind the source.
     """
     if projection.source is not None:
-        index = grid.to_index @ np.append(projection.source, 1.0)
-        if ((index[:3] > -0.5) & (index[:3] < np.array(grid.size) - 0.5)).all():
+        ends = projection.source_positions(np.array([[0.0, 0.0], [projection.size[0] - 1.0, projection.size[1] - 1.0]]))
+        if _enters(grid, *ends):
             raise InputError(f"The source of {name} stands inside the volume: use a larger source-to-isocentre distance.")
     corners = projection.project(grid.corners)
     if np.isnan(corners).all():
@@ -43,11 +43,23 @@ def check_overlap(grid: Grid, projection: Projection, name: str) -> None:
     )
 
 
+def _enters(grid: Grid, start: np.ndarray, end: np.ndarray) -> bool:
+    """Whether a point, or the line between two (LPS mm), lies inside the box of the grid somewhere."""
+    first, last = (grid.to_index[:3, :3] @ point + grid.to_index[:3, 3] for point in (start, end))
+    move = last - first
+    still = np.abs(move) < 1e-9
+    low, high = np.full(3, -0.5), np.array(grid.size) - 0.5
+    if (still & ((first <= low) | (first >= high))).any():
+        return False
+    shares = np.sort(np.stack([low - first, high - first])[:, ~still] / move[~still], axis=0)
+    return bool(np.max(shares[0], initial=0.0) < np.min(shares[1], initial=1.0))
+
+
 def crosses(grid: Grid, projection: Projection) -> bool:
     """Whether the beam that ends on the detector and the box of the grid have a point in common.
 
     Both are convex and bounded by planes, so that is a linear program over voxel indices: 0 <= column and row < size, each
-    times the homogeneous w, and w > 0.
+    times its homogeneous w, and w > 0.
     """
     from scipy.optimize import linprog  # takes as long to load as all the rest
 
@@ -55,11 +67,11 @@ def crosses(grid: Grid, projection: Projection) -> bool:
     middle = projection.project(grid.centre[np.newaxis])[0]
     if (middle > -0.5).all() and (middle < np.array([columns, rows]) - 0.5).all():
         return True  # the usual case, and false for NaN
-    column, row, w = projection.matrix @ grid.affine
-    planes = np.stack([column + 0.5 * w, (columns - 0.5) * w - column, row + 0.5 * w, (rows - 0.5) * w - row, w])
-    planes /= np.linalg.norm(planes[:, :3], axis=1, keepdims=True).clip(1e-12)
-    if not projection.is_cone:
-        planes = planes[:4]  # w is 1 everywhere
+    column, row, w, v = projection.forms @ grid.affine
+    planes = np.stack([column + 0.5 * w, (columns - 0.5) * w - column, row + 0.5 * v, (rows - 0.5) * v - row, w, v])
+    steep = np.linalg.norm(planes[:, :3], axis=1)
+    planes = planes[steep > 1e-12 * steep.max()]  # w and v are 1 where rays are parallel
+    planes /= np.linalg.norm(planes[:, :3], axis=1, keepdims=True)
     bounds = [(-0.5, size - 0.5) for size in grid.size]
     return bool(linprog(np.zeros(3), -planes[:, :3], planes[:, 3], bounds=bounds).status == 0)
 
@@ -67,8 +79,8 @@ def crosses(grid: Grid, projection: Projection) -> bool:
 def chord_lengths(grid: Grid, projection: Projection, margin: float = 0.0) -> np.ndarray:
     """How far each pixel's ray runs inside the box of the grid, in mm: float64 (rows, columns), 0 where it misses.
 
-    The ray of a cone beam starts at its source. ``margin`` (in voxels) makes the box larger on every side; with 0.5 it is the
-    region in which linear interpolation between voxel centres and zeros outside them is not 0.
+    The ray of a cone or scanned beam starts at its source. ``margin`` (in voxels) makes the box larger on every side; with
+    0.5 it is the region in which linear interpolation between voxel centres and zeros outside them is not 0.
     """
     rows = max(1, _CHUNK_PIXELS // projection.size[1])
     parts = [
@@ -83,7 +95,7 @@ def _chords(grid: Grid, projection: Projection, margin: float) -> np.ndarray:
     start = (points[:1] if projection.is_cone else points) @ grid.to_index[:3, :3].T + grid.to_index[:3, 3]
     step = directions @ grid.to_index[:3, :3].T
     low, high = -0.5 - margin, np.array(grid.size) - 0.5 + margin
-    enter = np.full(len(step), 0.0 if projection.is_cone else -np.inf)
+    enter = np.full(len(step), -np.inf if projection.source is None else 0.0)
     leave = np.full(len(step), np.inf)
     for axis in range(3):
         along = step[:, axis] != 0

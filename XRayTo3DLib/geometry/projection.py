@@ -1,8 +1,9 @@
 """Where X-rays start, where they land, and how that is written down.
 
 Everything here is LPS, millimetres, float64. A :class:`Projection` is the whole geometry of one radiograph. The 3x4 matrix
-of a projection maps homogeneous LPS points to ``(column * w, row * w, w)`` with pixel [0, 0] centred on (0, 0) (Hartley and
-Zisserman, Multiple View Geometry, ch. 6).
+of a cone or parallel beam maps homogeneous LPS points to ``(column * w, row * w, w)`` with pixel [0, 0] centred on (0, 0)
+(Hartley and Zisserman, Multiple View Geometry, ch. 6). A scanned beam, that of a CT topogram or a slot scanner, has none: it is
+a linear pushbroom camera (Gupta and Hartley, IEEE Trans. PAMI 19, 1997), perspective across and parallel along the scan.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ SAME_VIEW_DEGREES = 5.0
 
 _VECTORS = ("origin", "row_direction", "column_direction")
 _BEAMS = ("source", "ray_direction")
+#: What a scanned beam's source can travel along.
+SCAN_AXES = ("column", "row")
 #: A rotation may differ from an orthonormal matrix by this much: matrices of text files are rounded.
 _RIGID = 1e-6
 
@@ -59,9 +62,14 @@ class Projection:
     - ``spacing``: mm between rows, mm between columns (the order of DICOM's PixelSpacing);
     - ``size``: (rows, columns);
     - ``source``: LPS mm of the focal spot (cone beam), or ``None``;
-    - ``ray_direction``: unit vector from the tube to the detector (parallel beam), or ``None``.
+    - ``ray_direction``: unit vector from the tube to the detector (parallel beam), or ``None``;
+    - ``scan_axis``: ``"column"`` when source and detector travel together along ``column_direction`` and measure the picture row
+      by row, ``"row"`` when they travel along ``row_direction``; ``None`` when they stand still.
 
-    Exactly one of ``source`` and ``ray_direction`` is given. Raises :class:`InputError` for a geometry that cannot be.
+    Exactly one of ``source`` and ``ray_direction`` is given. A scanned beam has a ``source``: each ray is at right angles to the
+    scan and starts where the focal spot is then (:meth:`source_positions`). ``source`` is the focal spot half way, level with
+    the middle of the detector, and is moved there along the scan, whatever is given. Raises :class:`InputError` for a geometry
+    that cannot be.
     """
 
     origin: np.ndarray
@@ -71,6 +79,7 @@ class Projection:
     size: tuple[int, int]
     source: np.ndarray | None = None
     ray_direction: np.ndarray | None = None
+    scan_axis: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "origin", vector(self.origin, "origin"))
@@ -82,8 +91,14 @@ class Projection:
         object.__setattr__(self, "spacing", _pixel_spacing(self.spacing))
         if (self.source is None) == (self.ray_direction is None):
             raise InputError("A projection needs either a source point (cone beam) or a ray direction (parallel beam).")
+        if self.scan_axis is not None and (self.scan_axis not in SCAN_AXES or self.source is None):
+            raise InputError(
+                f"A beam scanned along {self.scan_axis!r} cannot be: name {' or '.join(SCAN_AXES)}, and give a source."
+            )
         if self.source is not None:
             object.__setattr__(self, "source", vector(self.source, "source"))
+            if self.scan_axis is not None:
+                self._settle_scan(self.source)
             if abs(self.normal @ (self.origin - self.source)) < 1e-6:
                 raise InputError("The source lies in the detector plane: move it away from the detector.")
         else:
@@ -91,10 +106,20 @@ class Projection:
             if abs(self.normal @ self.ray_direction) < 1e-6:
                 raise InputError("The rays run along the detector plane: turn the detector towards the beam.")
 
+    def _settle_scan(self, source: np.ndarray) -> None:
+        """Bring a scanned beam into the one form that it has: directions exactly at right angles, the source half way."""
+        scan, across = self.scan_direction, "row_direction" if self.scan_axis == "column" else "column_direction"
+        lean = float(getattr(self, across) @ scan)
+        if abs(lean) > 1e-12:  # below that it stays as it is, so that a stored projection comes back with every digit
+            object.__setattr__(self, across, unit(getattr(self, across) - lean * scan))
+        ahead = float(scan @ (self.centre - source))
+        if abs(ahead) > 1e-9:
+            object.__setattr__(self, "source", immutable(source + ahead * scan))
+
     @cached_property
     def _key(self) -> tuple[object, ...]:
         points = (getattr(self, name) for name in (*_VECTORS, *_BEAMS))
-        return self.spacing, self.size, *(None if point is None else tuple(point.tolist()) for point in points)
+        return self.spacing, self.size, self.scan_axis, *(None if point is None else tuple(point.tolist()) for point in points)
 
     def __eq__(self, other: object) -> bool:
         return self._key == other._key if isinstance(other, Projection) else NotImplemented
@@ -105,11 +130,30 @@ class Projection:
     def __reduce__(self) -> tuple[Any, ...]:
         # Through the constructor: arrays come out of a pickle writable.
         directions = self.row_direction, self.column_direction
-        return type(self), (self.origin, *directions, self.spacing, self.size, self.source, self.ray_direction)
+        beam = self.source, self.ray_direction, self.scan_axis
+        return type(self), (self.origin, *directions, self.spacing, self.size, *beam)
+
+    @property
+    def beam(self) -> str:
+        """The kind of beam: ``"cone"``, ``"parallel"`` or ``"scanned"``."""
+        return "scanned" if self.is_scanned else "parallel" if self.source is None else "cone"
 
     @property
     def is_cone(self) -> bool:
-        return self.source is not None
+        """Whether all rays start at one point that stands still."""
+        return self.source is not None and self.scan_axis is None
+
+    @property
+    def is_scanned(self) -> bool:
+        """Whether source and detector travel along one axis of the picture (a CT topogram, a slot scanner)."""
+        return self.scan_axis is not None
+
+    @property
+    def scan_direction(self) -> np.ndarray:
+        """Unit vector (LPS) along which a scanned beam travels; :class:`InputError` for the others."""
+        if self.scan_axis is None:
+            raise InputError(f"A {self.beam} beam stands still and has no scan direction: take a scanned beam.")
+        return self.column_direction if self.scan_axis == "column" else self.row_direction
 
     @cached_property
     def normal(self) -> np.ndarray:
@@ -131,6 +175,17 @@ class Projection:
         """Perpendicular distance from source to detector plane in mm; ``None`` for a parallel beam."""
         return None if self.source is None else float(abs(self.normal @ (self.origin - self.source)))
 
+    def magnification(self, point: ArrayLike) -> tuple[float, float]:
+        """How much larger a small thing at ``point`` (LPS mm) appears on the detector: down a column and along a row.
+
+        Both are 1 for a parallel beam, and that along the scan of a scanned beam.
+        """
+        if self.source is None:
+            return 1.0, 1.0
+        depth = float(abs(self.normal @ (np.asarray(point, dtype=np.float64) - self.source)))
+        larger = float(abs(self.normal @ (self.origin - self.source))) / max(depth, 1e-6)
+        return (1.0 if self.scan_axis == "column" else larger), (1.0 if self.scan_axis == "row" else larger)
+
     @property
     def is_mirrored(self) -> bool:
         """Whether the picture is shown as seen from the detector (a PA chest, a C-arm) instead of from the tube."""
@@ -145,24 +200,49 @@ class Projection:
             + index[:, 1:] * self.spacing[1] * self.row_direction
         )
 
+    def source_positions(self, row_column: np.ndarray) -> np.ndarray:
+        """LPS mm of the focal spot while (row, column) positions are measured, (N, 2) to (N, 3).
+
+        :class:`InputError` for a parallel beam, which has none.
+        """
+        if self.source is None:
+            raise InputError("A parallel beam has no source: take a cone or a scanned beam.")
+        index = np.asarray(row_column, dtype=np.float64)
+        if self.scan_axis is None:
+            return np.broadcast_to(self.source, (len(index), 3))
+        along = 0 if self.scan_axis == "column" else 1
+        moved = (index[:, along] - (self.size[along] - 1) / 2) * self.spacing[along]
+        return self.source + moved[:, None] * self.scan_direction
+
     def rays(self) -> tuple[np.ndarray, np.ndarray]:
         """One ray a pixel in row-major order: points (N, 3) in LPS mm and unit directions (N, 3), tube to detector.
 
-        For a cone beam the points are the source, for a parallel beam the pixel centres.
+        For cone and scanned beams the points are the source, for a parallel beam the pixel centres.
         """
         rows, columns = np.meshgrid(np.arange(self.size[0]), np.arange(self.size[1]), indexing="ij")
-        pixels = self.pixel_positions(np.stack([rows.ravel(), columns.ravel()], axis=1))
+        index = np.stack([rows.ravel(), columns.ravel()], axis=1)
+        pixels = self.pixel_positions(index)
         if self.source is None:
             return pixels, np.broadcast_to(self.ray_direction, pixels.shape)  # type: ignore[arg-type]
-        directions = pixels - self.source
-        return (
-            np.broadcast_to(self.source, pixels.shape),
-            directions / np.linalg.norm(directions, axis=1, keepdims=True),
-        )
+        sources = self.source_positions(index)
+        directions = pixels - sources
+        return sources, directions / np.linalg.norm(directions, axis=1, keepdims=True)
 
     @cached_property
     def matrix(self) -> np.ndarray:
-        """The 3x4 matrix from LPS mm to (column * w, row * w, w); w is 1 for parallel, depth in mm for cone beams."""
+        """The 3x4 matrix from LPS mm to (column * w, row * w, w); w is 1 for parallel, depth in mm for cone beams.
+
+        A scanned beam has none, which is an :class:`InputError`: see :attr:`forms`.
+        """
+        if self.scan_axis is not None:
+            raise InputError(
+                "A scanned beam has no 3x4 projection matrix, because its source travels: use a cone or parallel beam here, or "
+                "keep the projection in a format of its own (NRRD, JSON)."
+            )
+        return self._matrix
+
+    @cached_property
+    def _matrix(self) -> np.ndarray:
         axes = np.stack([self.row_direction / self.spacing[1], self.column_direction / self.spacing[0]])
         if self.source is None:
             # Slide a point along the ray into the detector plane, then read its two detector coordinates.
@@ -179,6 +259,19 @@ class Projection:
         return immutable(np.column_stack([linear, -linear @ self.source]))
 
     @cached_property
+    def forms(self) -> np.ndarray:
+        """Four linear forms of homogeneous LPS points (4, 4), for every kind of beam: column = 0 / 2 and row = 1 / 3.
+
+        Form 2 and 3 are 1 where rays are parallel and depth in mm where they spread: both of a cone, one of a scanned beam.
+        """
+        forms = self._matrix[[0, 1, 2, 2]].copy()
+        if self.scan_axis is not None:
+            along = 1 if self.scan_axis == "column" else 0
+            step = self.scan_direction / self.spacing[1 - along]
+            forms[along], forms[along + 2] = np.append(step, -step @ self.origin), (0.0, 0.0, 0.0, 1.0)
+        return immutable(forms)
+
+    @cached_property
     def detector_affine(self) -> np.ndarray:
         """4x4 matrix from (column, row, mm along the normal, 1) to LPS mm: the detector as the image of one slice it is."""
         affine = np.eye(4)
@@ -190,9 +283,9 @@ class Projection:
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """LPS points (N, 3) to (column, row) positions (N, 2); NaN for points at or behind the source."""
-        homogeneous = np.asarray(points, dtype=np.float64) @ self.matrix[:, :3].T + self.matrix[:, 3]
-        w = np.where(homogeneous[:, 2:] > 1e-9, homogeneous[:, 2:], np.nan)
-        return homogeneous[:, :2] / w
+        found = np.asarray(points, dtype=np.float64) @ self.forms[:, :3].T + self.forms[:, 3]
+        ahead = (found[:, 2:] > 1e-9).all(axis=1, keepdims=True)
+        return found[:, :2] / np.where(ahead, found[:, 2:], np.nan)
 
     def resampled(self, size: tuple[int, int], spacing: tuple[float, float]) -> Projection:
         """The same view on a detector of another pixel size around the same centre."""
@@ -253,12 +346,13 @@ class Projection:
             **{name: point.tolist() for name, point in points.items() if point is not None},
             "spacing": list(self.spacing),
             "size": list(self.size),
+            **({} if self.scan_axis is None else {"scan_axis": self.scan_axis}),
         }
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> Projection:
         """The inverse of :meth:`to_dict`; :class:`InputError` for anything else."""
-        return Projection(**checked_keys(values, (*_VECTORS, "spacing", "size"), _BEAMS, "projection"))
+        return Projection(**checked_keys(values, (*_VECTORS, "spacing", "size"), (*_BEAMS, "scan_axis"), "projection"))
 
     @staticmethod
     def from_matrix(

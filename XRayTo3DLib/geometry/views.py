@@ -14,7 +14,7 @@ import numpy as np
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.grid import Grid
-from XRayTo3DLib.geometry.projection import LARGEST_SIDE, Projection, detector_size
+from XRayTo3DLib.geometry.projection import LARGEST_SIDE, SCAN_AXES, Projection, detector_size
 from XRayTo3DLib.geometry.vectors import LARGEST_LENGTH, ArrayLike, number, numbers, unit, vector
 
 #: Beam axes (tube to detector, LPS) and whether the picture is shown as seen from the detector.
@@ -31,6 +31,29 @@ VIEW_WORDS = "AP, PA, LAT (= LLAT), RLAT, LAO30, RAO20, LAO30CRAN15, RAO20CAUD10
 
 DEFAULT_SOURCE_TO_DETECTOR = 1500.0
 DEFAULT_SOURCE_TO_ISOCENTRE = 1200.0
+#: A CT that takes a topogram: its tube and its arc of detectors, in mm.
+SCANNER_SOURCE_TO_DETECTOR = 1085.0
+SCANNER_SOURCE_TO_ISOCENTRE = 595.0
+#: Words for kinds of beams: see :func:`beam_fields`.
+BEAMS = ("cone", "parallel", "scanned")
+
+
+def beam_fields(beam: str, source_to_detector: float | None = None, source_to_isocentre: float | None = None) -> dict[str, Any]:
+    """The fields of a :class:`ViewSpec` that the word for a beam means, with the distances in mm that go with it.
+
+    A ``"cone"`` has 1500 mm, a ``"scanned"`` beam 1085 mm from source to detector; what is given wins. A parallel beam has no
+    source, so that a source-to-detector distance is an :class:`InputError`, as is an unknown word.
+    """
+    if beam not in BEAMS:
+        raise InputError(f"The beam {beam!r} is not known: use one of {', '.join(BEAMS)}.")
+    if beam == "parallel" and source_to_detector is not None:
+        raise InputError("A source-to-detector distance has no meaning for a parallel beam: leave it out, or choose another beam.")
+    usual = {"cone": DEFAULT_SOURCE_TO_DETECTOR, "parallel": None, "scanned": SCANNER_SOURCE_TO_DETECTOR}[beam]
+    return {
+        "source_to_detector": usual if source_to_detector is None else source_to_detector,
+        "source_to_isocentre": source_to_isocentre,
+        "scan_axis": "column" if beam == "scanned" else None,
+    }
 
 
 def carm_direction(primary: float, secondary: float = 0.0) -> np.ndarray:
@@ -88,7 +111,8 @@ class ViewSpec:
     - ``spacing``: mm between rows and between columns; one number means both;
     - ``source_to_detector`` in mm, or ``None`` for a parallel beam, whose detector then stands at ``source_to_isocentre``
       mm (0 by default) behind the isocentre;
-    - ``source_to_isocentre`` in mm; 0.8 of ``source_to_detector`` by default.
+    - ``source_to_isocentre`` in mm; by default 0.8 of ``source_to_detector``, and 595 of 1085 for a scanned beam;
+    - ``scan_axis``: ``"column"`` or ``"row"`` when source and detector travel along it (a CT topogram, a slot scanner).
 
     Raises :class:`InputError` for values that cannot be.
     """
@@ -101,6 +125,7 @@ class ViewSpec:
     spacing: tuple[float, float] = (2.0, 2.0)
     source_to_detector: float | None = DEFAULT_SOURCE_TO_DETECTOR
     source_to_isocentre: float | None = None
+    scan_axis: str | None = None
 
     def __post_init__(self) -> None:
         def settle(name: str, value: object) -> None:
@@ -119,7 +144,20 @@ class ViewSpec:
         for name in ("source_to_detector", "source_to_isocentre"):
             if getattr(self, name) is not None:
                 settle(name, number(getattr(self, name), f"{name.replace('_', '-')} distance"))
+        if self.scan_axis is not None and (self.scan_axis not in SCAN_AXES or self.source_to_detector is None):
+            raise InputError(
+                f"A beam scanned along {self.scan_axis!r} cannot be: name {' or '.join(SCAN_AXES)}, and give a source-to-detector "
+                "distance."
+            )
         self._check_distances()
+
+    @property
+    def _to_axis(self) -> float:
+        """Source to isocentre in mm of a beam that has a source."""
+        if self.source_to_isocentre is not None:
+            return self.source_to_isocentre
+        share = 0.8 if self.scan_axis is None else SCANNER_SOURCE_TO_ISOCENTRE / SCANNER_SOURCE_TO_DETECTOR
+        return share * float(self.source_to_detector or 0)
 
     def _check_distances(self) -> None:
         if self.source_to_detector is None:
@@ -129,7 +167,7 @@ class ViewSpec:
                     "stands behind the isocentre, is too large: correct it."
                 )
             return
-        axis = 0.8 * self.source_to_detector if self.source_to_isocentre is None else self.source_to_isocentre
+        axis = self._to_axis
         if not 0 < axis <= self.source_to_detector <= LARGEST_LENGTH:  # also true for NaN
             raise InputError(
                 f"The source-to-isocentre distance {axis:g} mm must lie between 0 and the source-to-detector distance "
@@ -190,13 +228,13 @@ class ViewSpec:
         if self.source_to_detector is None:
             behind = self.source_to_isocentre or 0.0
         else:
-            axis = 0.8 * self.source_to_detector if self.source_to_isocentre is None else self.source_to_isocentre
+            axis = self._to_axis
             behind, source = self.source_to_detector - axis, isocentre - axis * direction
         corner = isocentre + behind * direction
         for pixels, side, along in zip(size, self.spacing, (column_direction, row_direction), strict=True):
             corner = corner - (pixels - 1) / 2 * side * along
         ray = direction if source is None else None
-        return Projection(corner, row_direction, column_direction, self.spacing, size, source=source, ray_direction=ray)
+        return Projection(corner, row_direction, column_direction, self.spacing, size, source, ray, self.scan_axis)
 
 
 def view_projection(
@@ -207,11 +245,12 @@ def view_projection(
     source_to_detector: float | None = DEFAULT_SOURCE_TO_DETECTOR,
     source_to_isocentre: float | None = None,
     mirrored: bool | None = None,
+    scan_axis: str | None = None,
 ) -> Projection:
     """The projection of a named view (or of a beam axis, three LPS numbers) aimed at ``isocentre`` (LPS mm).
 
-    ``size``, ``spacing`` and distances are those of :class:`ViewSpec`; ``mirrored`` overrides whether the picture is shown as
-    seen from the detector. Raises :class:`InputError` for an unknown view or impossible distances.
+    ``size``, ``spacing``, distances and ``scan_axis`` are those of :class:`ViewSpec`; ``mirrored`` overrides whether the picture
+    is shown as seen from the detector. Raises :class:`InputError` for an unknown view or impossible distances.
     """
     direction, seen_from_detector = parse_view(view) if isinstance(view, str) else (unit(view, "beam axis"), False)
     return ViewSpec(
@@ -223,6 +262,7 @@ def view_projection(
         spacing,  # type: ignore[arg-type]
         source_to_detector,
         source_to_isocentre,
+        scan_axis,
     ).projection()
 
 

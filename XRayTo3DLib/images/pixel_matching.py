@@ -18,13 +18,11 @@ def matched(radiograph: Radiograph, voxel_mm: float, centre: np.ndarray) -> Radi
     either side. A picture narrower than a block is one block.
     """
     projection = radiograph.projection
-    magnification = 1.0
-    if projection.source is not None:
-        depth = float(abs(projection.normal @ (centre - projection.source)))
-        magnification = float(projection.source_to_detector or depth) / max(depth, 1e-6)
     rows, columns = (
         min(pixels, max(1, int(voxel_mm * magnification / spacing + 1e-6)))
-        for pixels, spacing in zip(projection.size, projection.spacing, strict=True)
+        for pixels, spacing, magnification in zip(
+            projection.size, projection.spacing, projection.magnification(centre), strict=True
+        )
     )
     if rows == columns == 1:
         return radiograph

@@ -15,11 +15,14 @@ import SimpleITK as sitk
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.files import parse_json
-from XRayTo3DLib.geometry.projection import Projection
+from XRayTo3DLib.geometry.projection import SCAN_AXES, Projection
 from XRayTo3DLib.images.itk_images import metadata
 from XRayTo3DLib.images.radiograph import UNKNOWN, Radiograph
 
 _SOURCE, _RAY, _NAME, _UNKNOWN, _NOTES = (f"XRayTo3D.{key}" for key in ("source", "ray_direction", "name", "unknown", "notes"))
+#: The source of a scanned beam has keys of its own, by its axis: no reader can take it for a cone's.
+_SCANS = {f"XRayTo3D.scan_{axis}": axis for axis in SCAN_AXES}
+_BEAMS = (_SOURCE, _RAY, *_SCANS)
 #: The two texts of NIfTI ("descrip" and "aux_file") by the names that SimpleITK has for them.
 _NIFTI_GEOMETRY, _NIFTI_NAME, _NIFTI_NAME_BYTES = "ITK_FileNotes", "aux_file", 23
 
@@ -49,6 +52,8 @@ def radiograph_to_image(radiograph: Radiograph, for_nifti: bool = False) -> sitk
     axes = projection.row_direction, projection.column_direction, projection.normal
     image.SetDirection(np.stack(axes, axis=1).ravel().tolist())
     key, point = (_RAY, projection.ray_direction) if projection.source is None else (_SOURCE, projection.source)
+    if projection.scan_axis is not None:
+        key = next(key for key, axis in _SCANS.items() if axis == projection.scan_axis)
     numbers = np.asarray(point, dtype=np.float64).tolist()
     name = radiograph.name
     if for_nifti:
@@ -76,11 +81,12 @@ def stored_in_image(image: sitk.Image, geometry: bool, name: str) -> Stored | No
     """
     tags = metadata(image)
     words = tags.get(_NIFTI_GEOMETRY, "").split()
-    if words and words[0] in (_SOURCE, _RAY):
+    own = [key for key in _BEAMS if key in tags]
+    if words and words[0] in _BEAMS:
         key, numbers, title, notes = words[0], words[1:4], tags.get(_NIFTI_NAME, ""), "[]"
         told = words[4:]
-    elif _SOURCE in tags or _RAY in tags:
-        key = _SOURCE if _SOURCE in tags else _RAY
+    elif own:
+        key = own[0]
         numbers, title, notes = tags[key].split(), _unquoted(tags.get(_NAME, "")), tags.get(_NOTES, "[]")
         told = tags.get(_UNKNOWN, "").split()
     else:
@@ -109,5 +115,6 @@ def _projection(image: sitk.Image, key: str, point: np.ndarray) -> Projection:
     direction = np.reshape(image.GetDirection(), (3, 3))
     columns, rows = image.GetSize()[:2]
     across, down = image.GetSpacing()[:2]
-    beam = {"source" if key == _SOURCE else "ray_direction": point}
-    return Projection(np.array(image.GetOrigin()), direction[:, 0], direction[:, 1], (down, across), (rows, columns), **beam)
+    source, ray = (None, point) if key == _RAY else (point, None)
+    row, column = direction[:, 0], direction[:, 1]
+    return Projection(np.array(image.GetOrigin()), row, column, (down, across), (rows, columns), source, ray, _SCANS.get(key))

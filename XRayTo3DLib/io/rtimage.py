@@ -6,8 +6,8 @@ the picture. A secondary capture is a picture without geometry, whose scale of g
 
 Of the standard's attributes, those of a cone beam follow from :mod:`XRayTo3DLib.geometry.iec`: any pose of a C-arm becomes angles
 of gantry, couch and receptor about an isocentre. They are decimal text of 16 characters and presume a patient who lies
-supine, head first; they know no parallel beam (RT Image is meant for a "conical imaging geometry": distances and position
-stay empty then, as unknown), nor the name and the notes of a radiograph. So a private element holds all of this once more,
+supine, head first; they know no parallel or scanned beam (RT Image is meant for a "conical imaging geometry": distances and
+position stay empty then, as unknown), nor the name and the notes of a radiograph. So a private element holds all of this once more,
 as JSON with every digit (:meth:`Projection.to_dict`), and :func:`XRayTo3DLib.io.radiographs.read_radiograph` takes it from there.
 
 Pixels are 16 bit, and stored * RescaleSlope + RescaleIntercept is the line integral, to half a step of 1/65535 of the
@@ -165,12 +165,12 @@ def _set_geometry(dataset: Dataset, projection: Projection, isocentre: ArrayLike
     """The standard's attributes of the geometry, as far as they can be true."""
     dataset.PatientOrientation = [_towards(projection.row_direction), _towards(projection.column_direction)]
     dataset.ImagePlanePixelSpacing = [_decimal(v) for v in projection.spacing]
-    if projection.ray_direction is not None:
-        normal = abs(projection.normal @ projection.ray_direction) > 1 - 1e-9
+    if not projection.is_cone:
+        normal = abs(projection.normal @ projection.beam_direction) > 1 - 1e-9
         dataset.RTImagePlane = "NORMAL" if normal else "NON_NORMAL"
         if not normal:
             dataset.RTImageOrientation = None
-        gantry, couch = gantry_and_couch(-projection.ray_direction)
+        gantry, couch = gantry_and_couch(-projection.beam_direction)
         for unknown in ("XRayImageReceptorAngle", "RTImagePosition", "RadiationMachineSAD", "RTImageSID"):
             setattr(dataset, unknown, None)
     else:

@@ -65,11 +65,15 @@ def stand_of(grid: Grid, projection: Projection, to_index: np.ndarray, tolerance
         point, toward = turn @ projection.origin + to_index[:3, 3], turn @ ray
     else:
         ray = projection.origin - projection.source
+        if projection.scan_axis is not None:
+            ray = ray - (ray @ projection.scan_direction) * projection.scan_direction
         point, toward = turn @ projection.source + to_index[:3, 3], turn @ ray
     axis = int(np.abs(turn @ projection.beam_direction).argmax())
     minor = [a for a in (0, 1, 2) if a != axis]
     steps = [turn @ right, turn @ down]
     sizes = columns, rows
+    # Whether the rays lean from pixel to pixel along a row, and down a column: not along a scan, where their source moves too.
+    fans = projection.scan_axis != "row", projection.scan_axis != "column"
     reach = grid.size[axis] + abs(point[axis])
     if projection.source is None:
         # Pixels are moved along the rays into plane 0; there they must lie on a grid along the axes.
@@ -82,7 +86,7 @@ def stand_of(grid: Grid, projection: Projection, to_index: np.ndarray, tolerance
     for swapped in (False, True):
         along_u, along_v = (1, 0) if swapped else (0, 1)
         stray = abs(steps[along_u][minor[1]]) * sizes[along_u], abs(steps[along_v][minor[0]]) * sizes[along_v]
-        if max(stray) * reach > tolerance * abs(depth):
+        if max(stray) * (reach if projection.scan_axis is None else max(reach, abs(depth))) > tolerance * abs(depth):
             continue
         sides = []
         for a, along in ((minor[0], along_u), (minor[1], along_v)):
@@ -90,6 +94,10 @@ def stand_of(grid: Grid, projection: Projection, to_index: np.ndarray, tolerance
             if projection.source is None:
                 slope = np.full(sizes[along], toward[a] / toward[axis])
                 sides.append(np.stack([point[a] - slope * point[axis] + move, slope]))
+            elif not fans[along]:
+                slope = np.full(sizes[along], toward[a] / depth)
+                start = point[a] + move - move[-1] / 2  # the source stands half way
+                sides.append(np.stack([start - slope * point[axis], slope]))
             else:
                 slope = (toward[a] + move) / depth
                 sides.append(np.stack([point[a] - slope * point[axis], slope]))
@@ -100,7 +108,8 @@ def stand_of(grid: Grid, projection: Projection, to_index: np.ndarray, tolerance
         planes = (point[axis], np.inf) if depth > 0 else (-np.inf, point[axis])
         # The square of the distance from the source to a pixel; its two directions are at right angles.
         squares = [
-            2 * (ray @ step) * np.arange(n) + (step @ step) * np.arange(n) ** 2.0 for step, n in ((right, columns), (down, rows))
+            2 * (ray @ step) * np.arange(n) + (step @ step) * np.arange(n) ** 2.0 if fan else np.zeros(n)
+            for step, n, fan in ((right, columns, fans[0]), (down, rows, fans[1]))
         ]
         length = (np.sqrt(ray @ ray + squares[1][:, None] + squares[0]) / abs(depth)).astype(np.float32)
         return Stand(axis, sides[0], sides[1], planes, length.T if swapped else length, swapped)

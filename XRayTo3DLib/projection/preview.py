@@ -44,14 +44,16 @@ class Merged:
         axis = int(few.square().sum(dim=0).argmax())
         tilt = (few.square().sum(dim=1) / few[:, axis].square() - 1).clamp(max=1e6)
         count = _planes_together(float(tilt.mean().sqrt()))
-        if (half_line and self._is_near(axis, float(points[0, axis].detach()))) or float(tilt.max().sqrt()) > _STEEPEST:
+        nearest = [float(end) for end in torch.aminmax(points[:, axis].detach())] if half_line else []
+        if any(self._is_near(axis, end) for end in nearest) or float(tilt.max().sqrt()) > _STEEPEST:
             return integrate(self.volume, Rays.of_view(points, directions, half_line, width, twice=(True, True, True)))
         thin = self.thin(axis, count)
         scale, shift = torch.ones_like(directions[0]), torch.zeros_like(directions[0])
         scale[axis], shift[axis] = 1 / count, (count - 1) / 2
         points, directions = (points - shift) * scale, directions * scale
         graded = torch.is_grad_enabled() and any(t.requires_grad for t in (thin, points, directions))
-        if graded or not has_kernel(thin):
+        # Rays from many points, those of a scanned beam, meet no detector along the axes at right angles.
+        if graded or not has_kernel(thin) or (half_line and len(points) > 1):
             return integrate(thin, Rays.of_view(points, directions, half_line, width, axis))
         return _shear_warp(thin, points, directions, axis, half_line)
 

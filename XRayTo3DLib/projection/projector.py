@@ -5,7 +5,7 @@ centres it fades, as it does between a bright and an empty voxel anywhere else. 
 sums, plane by plane; that holds for any direction matrix and any pose, is differentiable in the volume and in the pose,
 and its adjoint is the transpose to rounding.
 
-Rays are lines (parallel beam) or half-lines from the source (cone beam); they do not stop at the detector, so that a
+Rays are lines (parallel beam) or half-lines from the source (cone and scanned beam); they do not stop at the detector, so that a
 virtual detector may stand inside the patient.
 """
 
@@ -98,7 +98,7 @@ class Preview:
             picture = None if stand is None else self._merged.integrate_stand(stand)
             if picture is None:
                 points, directions = _index_rays(self._grid, view, moved, volume.device)
-                picture = self._merged.integrate(points, directions, view.is_cone, view.size[1]).reshape(view.size)
+                picture = self._merged.integrate(points, directions, view.source is not None, view.size[1]).reshape(view.size)
             found.append(picture)
         return found
 
@@ -173,7 +173,7 @@ def _bands(grid: Grid, view: Projection, pose: torch.Tensor | None, device: torc
     for first in range(0, rows, height):
         numbers = torch.arange(first, min(rows, first + height), dtype=torch.float64, device=device)
         points, directions = _index_rays(grid, view, pose, device, numbers)
-        yield Rays.of_view(points, directions, view.is_cone, columns, twice=twice)
+        yield Rays.of_view(points, directions, view.source is not None, columns, twice=twice)
 
 
 def _values(volume: torch.Tensor | np.ndarray, grid: Grid) -> torch.Tensor:
@@ -238,7 +238,7 @@ def _index_rays(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The rays in voxel index coordinates (x, y, z), float64: points (N, 3) or (1, 3), and directions (N, 3) per mm.
 
-    As :meth:`Projection.rays`, of some ``rows`` and ``columns`` or all; a source is given once.
+    As :meth:`Projection.rays`, of some ``rows`` and ``columns`` or all; the one source of a cone beam is given once.
     """
     to_index = _to_index(grid, pose).to(device)
     rows, columns = (
@@ -259,4 +259,11 @@ def _index_rays(
         ray = torch.tensor(view.ray_direction, dtype=torch.float64, device=device) @ turn
         return reach @ turn + shift, ray.expand(len(reach), 3)
     source = torch.tensor(view.source, dtype=torch.float64, device=device)
+    if view.scan_axis is not None:
+        # Source and detector travel together: no ray has a part along the scan.
+        scan = torch.tensor(view.scan_direction, dtype=torch.float64, device=device)
+        travelled = (reach @ scan).unsqueeze(1) * scan
+        reach = reach - travelled
+        source = source + travelled
+        return source @ turn + shift, (reach / torch.linalg.vector_norm(reach, dim=1, keepdim=True)) @ turn
     return (source @ turn + shift).unsqueeze(0), (reach / torch.linalg.vector_norm(reach, dim=1, keepdim=True)) @ turn

@@ -16,26 +16,39 @@ DEFAULT_SIZE = 64
 DEFAULT_SPACING = 4.0
 #: The largest voxels that the bundled model was trained on, in mm.
 _LARGEST_SPACING = 6.4
+#: Scanned beams by their source-to-detector distance in mm, with the isocentre's share of it: a topogram that is measured in the
+#: isocentre, a CT's own detector (535 to 650 of 940 to 1200 mm), a slot scanner (EOS: 987 of 1300 mm).
+_SCANNERS = ((750.0, 1.0), (1250.0, 0.55), (float("inf"), 0.76))
 #: Share of a picture's maximum above which a pixel is in the body's shadow.
 _SHADOW = 0.05
 
 
 def common_centre(projections: Sequence[Projection]) -> np.ndarray:
-    """LPS mm of the point closest to all beam axes; for a single view the middle of its detector or, cone beam, its isocentre.
+    """LPS mm of the point closest to all beam axes; for a single view the middle of its detector or the isocentre on its axis.
 
-    A file does not say where the isocentre of a single cone beam is: it is taken at the default share of the distance.
+    Nothing says where the isocentre of a single cone or scanned beam is: it is taken at the usual share of the distance.
     """
     if len(projections) == 1:
         view = projections[0]
         if view.source is None:
             return view.centre
-        return view.source + DEFAULT_SOURCE_TO_ISOCENTRE / DEFAULT_SOURCE_TO_DETECTOR * (view.centre - view.source)
+        return view.source + _isocentre_share(view) * (view.centre - view.source)
     total, right = np.zeros((3, 3)), np.zeros(3)
     for view in projections:
         across = np.eye(3) - np.outer(view.beam_direction, view.beam_direction)
         total += across
         right += across @ view.centre
     return np.linalg.lstsq(total, right, rcond=None)[0]
+
+
+def _isocentre_share(view: Projection) -> float:
+    """Where the isocentre of a single cone or scanned beam is taken to be, as a share of the way from source to detector.
+
+    A topogram's picture stands in the isocentre itself, where its header places it.
+    """
+    if view.is_scanned:
+        return next(share for nearer, share in _SCANNERS if float(view.source_to_detector or 0) < nearer)
+    return DEFAULT_SOURCE_TO_ISOCENTRE / DEFAULT_SOURCE_TO_DETECTOR
 
 
 def default_grid(
@@ -55,12 +68,10 @@ def covering_spacing(radiographs: Sequence[Radiograph]) -> float:
         if not radiograph.calibrated or not len(rows):
             continue
         column, row = projection.project(centre[None])[0]
-        shrink = 1.0
-        if projection.source is not None:
-            shrink = float(abs(projection.normal @ (centre - projection.source))) / float(projection.source_to_detector or 1)
-        half_width = (np.abs(columns - column).max() + 0.5) * projection.spacing[1]
-        half_height = (np.abs(rows - row).max() + 0.5) * projection.spacing[0]
-        reach = max(reach, shrink * max(half_width, half_height))
+        down, across = projection.magnification(centre)
+        half_width = (np.abs(columns - column).max() + 0.5) * projection.spacing[1] / across
+        half_height = (np.abs(rows - row).max() + 0.5) * projection.spacing[0] / down
+        reach = max(reach, half_width, half_height)
     return float(np.clip(2 * reach / DEFAULT_SIZE, DEFAULT_SPACING, _LARGEST_SPACING))
 
 

@@ -73,9 +73,9 @@ def beam_in_words(radiograph: Radiograph) -> str:
     """The geometry of a radiograph for people."""
     projection = radiograph.projection
     rows, columns = projection.size
-    beam = "parallel beam"
+    beam = f"{projection.beam} beam"
     if projection.source_to_detector is not None:
-        beam = f"cone beam, source to detector {projection.source_to_detector:.0f} mm"
+        beam = f"{projection.beam} beam, source to detector {projection.source_to_detector:.0f} mm"
     return f"{radiograph.name}: {beam}, {rows} x {columns} pixels of {projection.spacing[0]:.3g} mm"
 
 

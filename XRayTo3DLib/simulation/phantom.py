@@ -71,13 +71,13 @@ class Phantom:
     def line_integrals(self, projection: Projection) -> np.ndarray:
         """Exact line integrals on the detector of ``projection``: float64 [row, column], dimensionless.
 
-        Rays are lines (parallel beam) or half-lines from the source (cone beam); they do not stop at the detector.
+        Rays are lines (parallel beam) or half-lines from the source (cone and scanned beam); they do not stop at the detector.
         """
         points, directions = projection.rays()
         total = np.zeros(len(points))
         for begin in range(0, len(points), _CHUNK_RAYS):
             rows = slice(begin, begin + _CHUNK_RAYS)
-            total[rows] = self._integrate(points[rows], directions[rows], projection.is_cone)
+            total[rows] = self._integrate(points[rows], directions[rows], projection.source is not None)
         return total.reshape(projection.size)
 
     def _integrate(self, points: np.ndarray, directions: np.ndarray, half_line: bool) -> np.ndarray:

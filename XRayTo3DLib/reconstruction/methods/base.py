@@ -64,7 +64,7 @@ def check_limits(model: LoadedModel, radiographs: Sequence[Radiograph], grid: Gr
             "of views or choose another model."
         )
     for radiograph in radiographs:
-        beam = "cone" if radiograph.projection.is_cone else "parallel"
+        beam = radiograph.projection.beam
         if beams is not None and beam not in beams:
             raise InputError(
                 f"The model {name} takes {' and '.join(beams)} beams, but {radiograph.name or 'a view'} has a {beam} beam: choose "

@@ -154,7 +154,7 @@ def _geometry(radiographs: Sequence[Radiograph], grid: Grid) -> tuple[object, ..
     numbers: list[object] = [grid.size, grid.spacing, grid.direction.round(9).tobytes()]
     for projection in (r.projection for r in radiographs):
         start = projection.centre if projection.source is None else projection.source
-        numbers += [projection.size, projection.spacing, projection.source is None]
+        numbers += [projection.size, projection.spacing, projection.beam, projection.scan_axis]
         for point in (start, projection.origin):
             numbers += (np.round(np.asarray(point) - grid.centre, 3) + 0.0).tolist()
         for direction in (projection.row_direction, projection.column_direction, projection.beam_direction):

@@ -53,6 +53,22 @@ def test_nifti_keeps_the_geometry_to_a_thousandth_of_a_millimetre(tmp_path, rng,
         read_radiograph(tmp_path / f"a{ending}", "LLAT" if view != "LLAT" else "AP")
 
 
+@pytest.mark.parametrize("ending", [".nrrd", ".mha", ".nii", ".dcm"])
+def test_a_scanned_beam_comes_back_as_one(tmp_path, rng, ending):
+    for axis in ("column", "row"):
+        projection = view_projection("LLAT", (123 / 3, -220.7, 1031.123), (30, 40), (0.71, 0.3), 1085.0, 595.0, scan_axis=axis)
+        radiograph = Radiograph(rng.uniform(0, 5, (30, 40)).astype(np.float32), projection, "LLAT", ("offset", "gain"))
+        write_radiograph(radiograph, tmp_path / f"a{ending}")
+        found = read_radiograph(tmp_path / f"a{ending}")
+        assert (found.projection.scan_axis, found.name, found.unknown) == (axis, "LLAT", ("offset", "gain"))
+        assert found.projection.source_to_detector == pytest.approx(1085.0, abs=1e-3)
+        points = projection.pixel_positions(rng.uniform(0, 30, (9, 2))) - 400 * projection.normal
+        assert found.projection.project(points) == pytest.approx(projection.project(points), abs=0.02)
+        if ending != ".nii":
+            assert found.projection == projection
+            assert read_radiograph(tmp_path / f"a{ending}", isocentre=(0, 0, 0)).projection.scan_axis == axis
+
+
 @pytest.mark.parametrize("ending", [".nrrd", ".mha", ".nii.gz"])
 @pytest.mark.parametrize("name", ["", "Ä" * 20, "two\nlines", "a = b: c", '"AP"'])
 def test_names_of_any_kind_are_written(tmp_path, rng, ending, name):
