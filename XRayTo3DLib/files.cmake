@@ -59,9 +59,14 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/images/resampling.py
   XRayTo3DLib/images/volume.py
   XRayTo3DLib/io/__init__.py
+  XRayTo3DLib/io/dicom_frames.py
   XRayTo3DLib/io/dicom_geometry.py
   XRayTo3DLib/io/dicom_headers.py
+  XRayTo3DLib/io/dicom_kinds.py
+  XRayTo3DLib/io/dicom_orientation.py
+  XRayTo3DLib/io/dicom_scale.py
   XRayTo3DLib/io/dicom_series.py
+  XRayTo3DLib/io/dicom_views.py
   XRayTo3DLib/io/image_files.py
   XRayTo3DLib/io/image_headers.py
   XRayTo3DLib/io/matrices.py
@@ -69,6 +74,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/io/radiograph_images.py
   XRayTo3DLib/io/radiographs.py
   XRayTo3DLib/io/rtimage.py
+  XRayTo3DLib/io/rtimage_geometry.py
   XRayTo3DLib/io/segmentations.py
   XRayTo3DLib/io/surfaces.py
   XRayTo3DLib/io/transforms.py

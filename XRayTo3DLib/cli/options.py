@@ -71,6 +71,14 @@ def detector_size(text: str) -> tuple[int, int]:
     return int(parts[0]), int(parts[-1])
 
 
+def pixel_spacing(text: str) -> float | tuple[float, float]:
+    """``0.5``, or ``1.0,0.5`` for mm between rows and between columns."""
+    parts = text.split(",")
+    if len(parts) > 2:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a pixel spacing: write 0.5, or ROWS,COLUMNS")
+    return positive(text) if len(parts) == 1 else (positive(parts[0]), positive(parts[1]))
+
+
 def per_view(values: Sequence[str] | None, names: Sequence[str], option: str, convert: Callable[[str], Any]) -> dict[str, Any]:
     """What ``--option VALUE`` and ``--option VIEW=VALUE`` say for each view's name; views without a value are left out.
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from XRayTo3DLib.cli.options import EACH, at_least_zero, count, per_view, positive
+from XRayTo3DLib.cli.options import EACH, at_least_zero, count, per_view, pixel_spacing, positive
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.views import DEFAULT_SOURCE_TO_DETECTOR, VIEW_WORDS
 
@@ -62,7 +62,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="receives the results")
     xray = parser.add_argument_group("geometry of the X-rays", f"Overrides what the files say. {EACH[0].upper()}{EACH[1:]}.")
-    xray.add_argument("--spacing", action="append", metavar="MM", help="side of a pixel on the detector in mm")
+    xray.add_argument(
+        "--spacing",
+        action="append",
+        metavar="MM",
+        help="side of a pixel on the detector in mm; ROWS,COLUMNS where it is not square (mm between rows, between columns)",
+    )
     xray.add_argument(
         "--sdd",
         action="append",
@@ -76,6 +81,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="KIND",
         help=f"what the pixel values are: {', '.join(_KINDS)} (a picture with dark bone); default auto",
     )
+    xray.add_argument("--frame", action="append", metavar="N", help="the frame of a file that holds several, counted from 1")
     xray.add_argument(
         "--isocentre",
         nargs=3,
@@ -186,10 +192,11 @@ def _read(files: dict[str, tuple[str | None, Path]], args: argparse.Namespace) -
     from XRayTo3DLib.io.radiographs import read_radiograph
 
     names = list(files)
-    spacing = per_view(args.spacing, names, "--spacing", positive)
+    spacing = per_view(args.spacing, names, "--spacing", pixel_spacing)
     sdd = per_view(args.sdd, names, "--sdd", positive)
     sid = per_view(args.sid, names, "--sid", positive)
     kind = per_view(args.kind, names, "--kind", str)
+    frame = per_view(args.frame, names, "--frame", count)
     radiographs = []
     for name, (view, path) in files.items():
         found = read_radiograph(
@@ -201,6 +208,7 @@ def _read(files: dict[str, tuple[str | None, Path]], args: argparse.Namespace) -
             kind.get(name, "auto"),
             args.isocentre,
             args.parallel,
+            frame.get(name),
         )
         radiographs.append(found if found.name else replace(found, name=name))
     return radiographs

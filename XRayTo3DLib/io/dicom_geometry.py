@@ -1,8 +1,8 @@
 """The geometry of a radiograph from its DICOM tags: a first guess that explicit arguments override.
 
-The tags are pydicom's dataset; a picture goes the same way with an empty one. Attributes: DICOM
-PS3.3, C.8.7.5 (XA positioner), C.8.11.5 (DX positioning), C.8.8.2 (RT image), C.7.6.1.1.1 (patient orientation), 10.7
-(pixel spacing).
+The tags are pydicom's dataset; a picture goes the same way with an empty one. What view they state is read in ``dicom_views``,
+distances and spacings in ``dicom_scale``, the way the picture is turned in ``dicom_orientation``, RT images in
+``rtimage_geometry``. Attributes: DICOM PS3.3, C.8.7.5 and C.8.7.6 (XA and XRF positioner), C.8.11.5 (DX positioning).
 """
 
 from __future__ import annotations
@@ -14,12 +14,17 @@ from pydicom.dataset import Dataset
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry import views
-from XRayTo3DLib.geometry.iec import IecPose, from_iec, source_direction
 from XRayTo3DLib.geometry.projection import Projection
-from XRayTo3DLib.geometry.vectors import ArrayLike
-from XRayTo3DLib.io.dicom_headers import length, number, numbers, word, words
+from XRayTo3DLib.geometry.vectors import ArrayLike, unit, vector
+from XRayTo3DLib.io import dicom_orientation as orientation
+from XRayTo3DLib.io.dicom_headers import number, numbers, word
+from XRayTo3DLib.io.dicom_scale import Distances, detector_spacing, distances, given_spacing
+from XRayTo3DLib.io.dicom_views import CONTRADICTION_DEGREES, StatedView, stated_view
+from XRayTo3DLib.io.rtimage_geometry import has_gantry, rt_projection, stated_rt_view
 
-_LETTERS = {"L": (1, 0, 0), "R": (-1, 0, 0), "P": (0, 1, 0), "A": (0, -1, 0), "H": (0, 0, 1), "F": (0, 0, -1)}
+#: Angles below this, in degrees, are none.
+_NO_ANGLE = 0.01
+_TABLE_ANGLES = ("TableAngle", "TableHeadTiltAngle", "TableHorizontalRotationAngle", "TableCradleTiltAngle")
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,178 +51,176 @@ def projection_from_dicom(
 
     Lengths are mm. ``spacing`` is at the detector (one number, or between rows and between columns). What is given wins
     over the tags. Missing distances get defaults, which the notes say. The beam is aimed at ``isocentre``; without it at
-    the isocentre of an RT image, and else, as DICOM does not say where the patient lies, at the origin. ``name`` begins
-    the sentences of errors.
+    the isocentre of an RT image, or from where the tags place the picture in the patient, and else, as DICOM does not say where
+    the patient lies, at the origin. ``name`` begins the sentences of errors.
 
-    Raises :class:`InputError` when the view or the spacing is neither given nor in the tags.
+    Raises :class:`InputError` when the view or the spacing is neither given nor in the tags, and when what the tags say of the
+    view contradicts itself.
     """
     notes: list[str] = []
-    tagged, seen_from_detector, of_tags = _tagged_view(tags), None, True
+    rt = has_gantry(tags) and not parallel
+    stated, reason = (stated_rt_view(tags, name), "") if has_gantry(tags) else stated_view(tags, notes, name)
+    beam, of_tags = _beam(view, stated, reason, notes, name)
+    far = None if parallel else distances(tags, source_to_detector, source_to_isocentre, notes, name)
+    spacing = detector_spacing(tags, far, notes, name) if spacing is None else given_spacing(tags, spacing, notes, name)
+    plane = None if rt else orientation.image_plane(tags)
+    point = _aim(tags, isocentre, rt, notes)
+    if far is not None and rt and of_tags:
+        placed = rt_projection(tags, size, spacing, far, point, notes, name)
+        _check_orientation(placed, tags, notes)
+        return Placement(placed, beam.word, tuple(notes))
+    if far is not None and not has_gantry(tags) and not 0 < far.isocentre <= far.detector:
+        raise InputError(
+            f"The source-to-isocentre distance {far.isocentre:g} mm must lie between 0 and the source-to-detector distance "
+            f"{far.detector:g} mm: correct the distances."
+        )
+    flat = views.view_projection(beam.direction, point, size, spacing, None, 0.0, beam.from_detector)
+    behind = (source_to_isocentre or 0.0) if far is None else far.detector - far.isocentre
+    if plane is not None:
+        placed = _in_plane(flat, plane, beam, behind, isocentre, tags, notes, name)
+    else:
+        placed = orientation.centred(_oriented(flat, tags, beam, view is None, notes, name), point + behind * beam.direction)
+    if far is not None:
+        placed = _with_source(placed, far, beam, tags, notes)
+    notes += [
+        f"{keyword} is {number(tags, keyword):g} degrees: the patient is taken to lie along the table."
+        for keyword in _TABLE_ANGLES
+        if abs(number(tags, keyword) or 0.0) > _NO_ANGLE and not has_gantry(tags)
+    ]
+    return Placement(placed, beam.word, tuple(notes))
+
+
+def _beam(
+    view: str | ArrayLike | None, stated: StatedView | None, reason: str, notes: list[str], name: str
+) -> tuple[StatedView, bool]:
+    """The view that counts, and whether it is that of the tags."""
     if view is None:
-        if tagged is None:
-            raise InputError(f"{name} does not say which view it is: name it, as one of {views.VIEW_WORDS}.")
-        title, view, seen_from_detector = tagged.word, tagged.direction, tagged.from_detector
-    elif not isinstance(view, str):
-        title, of_tags = "view along {:.3g} {:.3g} {:.3g}".format(*view), False
-    else:
-        title = view
-        if tagged is not None:
-            angle = np.degrees(np.arccos(np.clip(views.parse_view(view)[0] @ tagged.direction, -1, 1)))
-            of_tags = bool(angle <= 1)
-            if not of_tags:
-                notes.append(f"The view {view} was given, although the file says {tagged.word}.")
-    spacing = _spacing(tags, notes, name) if spacing is None else spacing
-    if isocentre is None:
-        tagged_point = numbers(tags, "IsocenterPosition")
-        isocentre = tagged_point if len(tagged_point) == 3 else (0.0, 0.0, 0.0)
-    if parallel:
-        projection = views.view_projection(view, isocentre, size, spacing, None, source_to_isocentre, seen_from_detector)
-    else:
-        distances = _distances(tags, source_to_detector, source_to_isocentre, notes)
-        if of_tags and number(tags, "GantryAngle") is not None:
-            projection = _rt_projection(tags, size, spacing, distances, isocentre, notes)
-        else:
-            projection = views.view_projection(view, isocentre, size, spacing, *distances, seen_from_detector)
-    return Placement(_as_oriented(projection, tags, notes), title, tuple(notes))
+        if stated is None:
+            reason = reason or "does not say which view it is"
+            raise InputError(f"{name} {reason}: name it, as one of {views.VIEW_WORDS}.")
+        return stated, True
+    if not isinstance(view, str):
+        title = "view along {:.3g} {:.3g} {:.3g}".format(*view)
+        return StatedView(title, unit(view, "beam axis"), False), False
+    named = StatedView(view, *views.parse_view(view))
+    if stated is None:
+        if reason:
+            notes.append(f"The view {view} was given; the file {reason}.")
+        return named, True
+    angle = np.degrees(np.arccos(np.clip(named.direction @ stated.direction, -1, 1)))
+    if angle > 1:
+        notes.append(f"The view {view} was given, although the file says {stated.word}.")
+    return named, bool(angle <= 1)
 
 
-@dataclass(frozen=True, eq=False)
-class _TaggedView:
-    """A view that the file states: its beam axis (LPS) exactly, how it is shown, and a ``word`` for people to read."""
-
-    word: str
-    direction: np.ndarray
-    from_detector: bool
-
-
-def _tagged_view(tags: Dataset) -> _TaggedView | None:
-    """The view of the tags. A C-arm's angles come first; elsewhere they are often filled in with zeros."""
-    named: _TaggedView | None = None
-    try:
-        position = word(tags, "ViewPosition")
-        named = _TaggedView(position, *views.parse_view(position))
-    except InputError:
-        pass
-    gantry = number(tags, "GantryAngle")
-    if gantry is not None:
-        couch = _angle(tags, "PatientSupportAngle")
-        direction = -source_direction(gantry, couch)
-        if abs(couch) > 0.01:
-            x, y, z = direction
-            text = _arm(float(np.degrees(np.arctan2(x, -y))), float(np.degrees(np.arcsin(np.clip(z, -1, 1)))))
-            return _TaggedView(text, direction, True)
-        # IEC 61217, patient supine and head first: 0 has the source above the patient, 90 at the patient's left.
-        turned = round(gantry, 3) % 360
-        text = f"AP{360 - turned:+g}" if turned > 180 else f"AP{-turned:+g}" if turned else "AP"
-        return _TaggedView(text, direction, views.parse_view("AP")[1])
-    primary = number(tags, "PositionerPrimaryAngle")
-    if primary is None or (named and word(tags, "Modality") not in ("XA", "RF")):
-        return named
-    secondary = _angle(tags, "PositionerSecondaryAngle")
-    return _TaggedView(_arm(primary, secondary), views.carm_direction(primary, secondary), True)
+def _aim(tags: Dataset, isocentre: ArrayLike | None, rt: bool, notes: list[str]) -> np.ndarray:
+    """LPS mm of the point that the beam is aimed at."""
+    if isocentre is not None:
+        return vector(isocentre, "isocentre")
+    told = numbers(tags, "IsocenterPosition")
+    if len(told) == 3:
+        return vector(told, "isocentre")
+    if rt:
+        notes.append("The isocentre is not said: the beam is aimed at the origin.")
+    return np.zeros(3)
 
 
-def _arm(primary: float, secondary: float) -> str:
-    """The word of a C-arm's two angles in degrees, to a thousandth."""
-    primary, secondary = round(primary, 3), round(secondary, 3)
-    tilt = f"{'CRAN' if secondary >= 0 else 'CAUD'}{abs(secondary):g}" if secondary else ""
-    return f"{'LAO' if primary >= 0 else 'RAO'}{abs(primary):g}{tilt}"
+def _oriented(projection: Projection, tags: Dataset, beam: StatedView, of_file: bool, notes: list[str], name: str) -> Projection:
+    """The detector with rows and columns running as PatientOrientation says.
 
-
-def _spacing(tags: Dataset, notes: list[str], name: str) -> tuple[float, float]:
-    for key in ("ImagePlanePixelSpacing", "ImagerPixelSpacing", "PixelSpacing", "NominalScannedPixelSpacing"):
-        values = numbers(tags, key)
-        if len(values) == 2 and min(values) > 0:
-            if key in ("PixelSpacing", "NominalScannedPixelSpacing"):
-                notes.append(f"The pixel spacing {values[0]:g} x {values[1]:g} mm is taken to be that at the detector.")
-            return values[0], values[1]
-    raise InputError(f"{name} has no known pixel spacing: give the spacing in mm per pixel at the detector.")
-
-
-def _distances(tags: Dataset, detector: float | None, isocentre: float | None, notes: list[str]) -> tuple[float, float]:
-    """Source to detector and source to isocentre in mm."""
-    if detector is None:
-        detector = length(tags, "RTImageSID") or length(tags, "DistanceSourceToDetector")
-    if detector is None:
-        detector = views.DEFAULT_SOURCE_TO_DETECTOR
-        notes.append(f"The source-to-detector distance is unknown: {detector:g} mm is assumed.")
-    if isocentre is None:
-        isocentre = length(tags, "RadiationMachineSAD") or length(tags, "DistanceSourceToPatient")
-        magnification = length(tags, "EstimatedRadiographicMagnificationFactor")
-        if isocentre is None and magnification is not None and magnification >= 1:
-            isocentre = detector / magnification
-    if isocentre is None:
-        ratio = views.DEFAULT_SOURCE_TO_ISOCENTRE / views.DEFAULT_SOURCE_TO_DETECTOR
-        isocentre = ratio * detector
-        notes.append(f"The source-to-isocentre distance is unknown: {isocentre:g} mm is assumed.")
-    return detector, isocentre
-
-
-def _angle(tags: Dataset, keyword: str) -> float:
-    """Degrees, 0 when unknown."""
-    return number(tags, keyword) or 0.0
-
-
-def _rt_projection(
-    tags: Dataset,
-    size: tuple[int, int],
-    spacing: float | tuple[float, float],
-    distances: tuple[float, float],
-    isocentre: ArrayLike,
-    notes: list[str],
-) -> Projection:
-    """The projection of an RT image with a gantry angle; its detector is centred unless the tags place it elsewhere."""
-    pixel = np.broadcast_to(np.asarray(spacing, dtype=np.float64), 2)
-    axes = np.array([[1.0, 0.0], [0.0, -1.0]])  # rows along x, columns against y of the receptor
-    orientation = np.array(numbers(tags, "RTImageOrientation"))
-    if orientation.shape == (6,):
-        told = orientation.reshape(2, 3)
-        if np.abs(told[:, :2] @ told[:, :2].T - np.eye(2)).max() < 1e-3:
-            axes = told[:, :2]
-        else:
-            notes.append("The image is said to be tilted against the beam's axis, which is ignored.")
-    steps = pixel[::-1]  # along a row, down a column
-    corner = -(np.array([size[1], size[0]]) - 1) / 2 * steps
-    position, own = np.array(numbers(tags, "RTImagePosition")), np.array(numbers(tags, "ImagePlanePixelSpacing"))
-    if position.shape == (2,):
-        corner = axes @ position
-        if own.shape == (2,) and own.min() > 0:
-            corner = corner * steps / own[::-1]  # a spacing that is given does not move the middle of the beam in the picture
-    receptor, shift = _angle(tags, "XRayImageReceptorAngle"), np.array(numbers(tags, "XRayImageReceptorTranslation"))
-    first = axes.T @ corner
-    if shift.shape == (3,):
-        turn = np.radians(receptor)
-        first += np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]) @ shift[:2]
-    lies = word(tags, "PatientPosition")
-    if lies not in ("", "HFS"):
-        notes.append(f"The angles are read as of a patient who lies supine, head first, although the file says {lies}.")
-    pose = IecPose(
-        gantry=_angle(tags, "GantryAngle"),
-        couch=_angle(tags, "PatientSupportAngle"),
-        receptor=receptor,
-        source_to_axis=distances[1],
-        source_to_image=distances[0],
-        isocentre=(float(isocentre[0]), float(isocentre[1]), float(isocentre[2])),
-        position=(float(first[0]), float(first[1])),
-        spacing=(float(pixel[0]), float(pixel[1])),
-        row=(float(axes[0, 0]), float(axes[0, 1])),
-        column=(float(axes[1, 0]), float(axes[1, 1])),
-    )
-    return from_iec(pose, size)
-
-
-def _as_oriented(projection: Projection, tags: Dataset, notes: list[str]) -> Projection:
-    """The projection with rows and columns running as PatientOrientation says, where that agrees with the view."""
-    parts = words(tags, "PatientOrientation")
-    if len(parts) != 2:
+    Letters that cannot be those of the view are refused when the file names the view (``of_file``); a view that the user names
+    counts more, and a note says so.
+    """
+    letters = orientation.letters_of(tags)
+    if not letters:
         return projection
-    for name, letters, extent in (
-        ("row_direction", parts[0], (projection.size[1] - 1) * projection.spacing[1]),
-        ("column_direction", parts[1], (projection.size[0] - 1) * projection.spacing[0]),
-    ):
-        axis = getattr(projection, name)
-        along = float(sum((np.array(_LETTERS[c]) @ axis for c in letters.strip() if c in _LETTERS), 0.0))
-        if along < -0.3:
-            projection = replace(projection, **{name: -axis, "origin": projection.origin + extent * axis})
-            notes.append(f"The picture is turned over: its PatientOrientation is {parts[0]} and {parts[1]}.")
-    return projection
+    told = orientation.patient_orientation(tags)
+    found = None if told is None else orientation.oriented_as(projection, *told)
+    if found is None:
+        fault = "is not understood" if told is None else f"cannot be that of the view {beam.word}"
+        if of_file:
+            raise InputError(
+                f"{name} has the PatientOrientation {letters}, which {fault}: name the view that it shows, or correct its header."
+            )
+        notes.append(f"The PatientOrientation {letters} {fault} and is not used: the picture is taken to be hung as usual.")
+        return projection
+    if not np.allclose([found.row_direction, found.column_direction], [projection.row_direction, projection.column_direction]):
+        notes.append(f"The picture is turned over or sideways: its PatientOrientation is {letters}.")
+    return found
+
+
+def _check_orientation(projection: Projection, tags: Dataset, notes: list[str]) -> None:
+    """A note when PatientOrientation contradicts a plane that is known exactly."""
+    told = orientation.patient_orientation(tags)
+    if told is not None and (told[0] @ projection.row_direction < 0 or told[1] @ projection.column_direction < 0):
+        notes.append(f"The PatientOrientation {orientation.letters_of(tags)} contradicts the plane of the picture, which is used.")
+
+
+def _in_plane(
+    flat: Projection,
+    plane: orientation.ImagePlane,
+    beam: StatedView,
+    behind: float,
+    isocentre: ArrayLike | None,
+    tags: Dataset,
+    notes: list[str],
+    name: str,
+) -> Projection:
+    """The detector in the plane of ImageOrientationPatient, at ImagePositionPatient where that is told."""
+    along = float(plane.normal @ beam.direction)
+    off = float(np.degrees(np.arccos(np.clip(abs(along), 0, 1))))
+    if off > CONTRADICTION_DEGREES:
+        raise InputError(
+            f"{name} lies in a plane (ImageOrientationPatient) {off:.0f} degrees from facing the beam of the view {beam.word}: "
+            "name the view that it shows, or correct its header."
+        )
+    axis = beam.direction if beam.exact else plane.normal * np.sign(along)
+    placed = replace(orientation.with_axes(flat, plane.row, plane.column), ray_direction=axis)
+    _check_orientation(placed, tags, notes)
+    if plane.position is None:
+        placed = orientation.centred(placed, flat.centre + behind * axis)
+        notes.append("The picture is turned as its ImageOrientationPatient says.")
+        return placed
+    placed = replace(placed, origin=plane.position)
+    notes.append("The detector stands where ImagePositionPatient and ImageOrientationPatient say.")
+    if isocentre is not None:
+        offset = vector(isocentre, "isocentre") - placed.centre
+        placed = replace(placed, origin=placed.origin + offset - (offset @ axis) * axis)
+    return placed
+
+
+def _with_source(placed: Projection, far: Distances, beam: StatedView, tags: Dataset, notes: list[str]) -> Projection:
+    """The cone beam of a detector that stands in its place for a beam at right angles, tilted as the tags say."""
+    axis = placed.beam_direction
+    isocentre = placed.centre - (far.detector - far.isocentre) * axis
+    column = number(tags, "ColumnAngulation") or 0.0
+    across, down = (np.radians(number(tags, key) or 0.0) for key in ("DetectorPrimaryAngle", "DetectorSecondaryAngle"))
+    if abs(column) > _NO_ANGLE and not beam.exact:
+        towards_head = np.array([0.0, 0.0, -1.0 if word(tags, "PatientPosition").startswith("FF") else 1.0])
+        towards_head = towards_head - (towards_head @ axis) * axis
+        if np.linalg.norm(towards_head) > 0.5:
+            turn = np.radians(column)
+            axis = np.cos(turn) * axis + np.sin(turn) * unit(towards_head)
+            notes.append(
+                f"ColumnAngulation tilts the beam by {abs(column):g} degrees towards the {'head' if column > 0 else 'feet'}; the "
+                "detector stays parallel to the table."
+            )
+            placed = orientation.centred(placed, isocentre + (far.detector - far.isocentre) * axis)
+    elif max(abs(across), abs(down)) > np.radians(_NO_ANGLE) and max(abs(across), abs(down)) < np.pi / 3:
+        placed = _tilted(placed, axis, across, down)
+        notes.append(
+            f"The detector is tilted against the beam by {np.degrees(across):g} degrees along its rows and {np.degrees(down):g} "
+            "along its columns (DetectorPrimaryAngle, DetectorSecondaryAngle)."
+        )
+    return replace(placed, source=placed.centre - far.detector * axis, ray_direction=None)
+
+
+def _tilted(placed: Projection, axis: np.ndarray, across: float, down: float) -> Projection:
+    """The detector turned about its middle until the beam meets it at these angles (radians) to its normal."""
+    from scipy.spatial.transform import Rotation  # takes as long to load as all the rest
+
+    frame = np.stack([placed.row_direction, placed.column_direction, axis])
+    beam = unit(np.array([np.tan(across), -np.tan(down), 1.0])) @ frame  # where the beam would go in the detector's own axes
+    about = np.cross(beam, axis)
+    turn = Rotation.from_rotvec(about * np.arcsin(np.linalg.norm(about)) / np.linalg.norm(about)).as_matrix()
+    return orientation.with_axes(placed, turn @ placed.row_direction, turn @ placed.column_direction)

@@ -15,8 +15,10 @@ from XRayTo3DLib.geometry import views
 from XRayTo3DLib.geometry.projection import Projection
 from XRayTo3DLib.geometry.vectors import ArrayLike, vector
 from XRayTo3DLib.images.radiograph import UNKNOWN, Radiograph
+from XRayTo3DLib.io.dicom_frames import chosen_frame, frame_count, frame_tags
 from XRayTo3DLib.io.dicom_geometry import Placement, projection_from_dicom
 from XRayTo3DLib.io.dicom_headers import number, read_header, word, words
+from XRayTo3DLib.io.dicom_kinds import check_is_xray
 from XRayTo3DLib.io.pictures import write_picture
 from XRayTo3DLib.io.radiograph_images import known_words, radiograph_to_image, stored_in_image
 from XRayTo3DLib.io.rtimage import RESCALE_TYPE, stored_in_rtimage, write_rtimage
@@ -43,6 +45,7 @@ def read_radiograph(
     kind: str = "auto",
     isocentre: ArrayLike | None = None,
     parallel: bool = False,
+    frame: int | None = None,
 ) -> Radiograph:
     """One X-ray from a DICOM file (CR, DX, XA, RTIMAGE, secondary capture), a picture, or NRRD, MetaImage or NIfTI.
 
@@ -54,7 +57,8 @@ def read_radiograph(
       is 1 for fractions (floats up to 1) and else the brightest value. ``"inverted"``: a picture with dark bone (of
       DICOM: the opposite of what its tags say). ``"auto"``: floats in NRRD, MetaImage and NIfTI, and RT images of
       :func:`write_radiograph`, are line integrals; DICOM whose pixels are proportional to the beam, and not processed, is
-      intensity; anything else is a picture.
+      intensity; anything else is a picture;
+    - ``frame``: which one of a file that holds several, counted from 1.
 
     What is given wins over the file's tags, and those over defaults; an RT image may name its own isocentre. A file of
     :func:`write_radiograph` brings its exact geometry, which is used unless spacing, distances or ``parallel`` are given; an
@@ -62,7 +66,8 @@ def read_radiograph(
     A picture becomes line integrals from 0 (darkest) to :data:`PICTURE_WHITE` (brightest), bone bright, and is not
     ``calibrated``; grey stored as colour is accepted.
 
-    Raises :class:`InputError` for anything else: not an image, several frames, colour, NaN, a constant picture, unknown
+    Raises :class:`InputError` for anything else: not an image, several frames and none named, no X-ray (mammograms, teeth,
+    ultrasound, ...), colour, NaN, a constant picture, unknown
     spacing, an unknown view, or a view that contradicts the stored geometry.
     """
     if kind not in KINDS:
@@ -70,7 +75,15 @@ def read_radiograph(
     readable_file(path, "X-ray")
     image = read_image(path)
     header = read_header(path)
-    pixels = _pixels(image, header, str(path))
+    notes: list[str] = []
+    told = 1
+    if header is not None:
+        notes += check_is_xray(header, str(path))
+        told = frame_count(header)
+    chosen = chosen_frame(max(told, int(np.prod(image.GetSize()[2:], dtype=int))), frame, str(path))
+    if header is not None:
+        header = frame_tags(header, chosen, notes)
+    pixels = _pixels(image, chosen, str(path))
     explicit = parallel or any(value is not None for value in (spacing, source_to_detector, source_to_isocentre))
     stored = None
     if header is None:
@@ -96,10 +109,11 @@ def read_radiograph(
     if stored is not None and kind == "auto":
         kind = "line_integral"
     is_float = image.GetPixelID() in (sitk.sitkFloat32, sitk.sitkFloat64)
-    line_integrals, unknown, notes = _line_integrals(pixels, is_float, header, kind, str(path))
+    line_integrals, unknown, told_of_values = _line_integrals(pixels, is_float, header, kind, str(path))
+    notes += [*placement.notes, *(() if stored is None else stored.notes), *told_of_values]
     if stored is not None:
-        unknown, notes = known_words((*unknown, *stored.unknown)), (*stored.notes, *notes)
-    return Radiograph(line_integrals, placement.projection, placement.view, unknown, (*placement.notes, *notes))
+        unknown = known_words((*unknown, *stored.unknown))
+    return Radiograph(line_integrals, placement.projection, placement.view, unknown, tuple(notes))
 
 
 def write_radiograph(radiograph: Radiograph, path: str | Path, isocentre: ArrayLike | None = None) -> None:
@@ -131,17 +145,11 @@ def write_radiograph(radiograph: Radiograph, path: str | Path, isocentre: ArrayL
         )
 
 
-def _pixels(image: sitk.Image, header: Dataset | None, name: str) -> np.ndarray:
-    """The values of one grey frame [row, column], float64 and checked."""
-    frames = image.GetSize()[2:]
-    told = number(header, "NumberOfFrames") if header is not None else None
-    if (told or 1) > 1 or any(n > 1 for n in frames):
-        raise InputError(
-            f"{name} holds {int(np.prod(frames, dtype=int))} frames: an X-ray has one; export the frame you mean as its own file."
-        )
+def _pixels(image: sitk.Image, frame: int, name: str) -> np.ndarray:
+    """The values of one grey frame (from 0) [row, column], float64 and checked."""
     array = sitk.GetArrayFromImage(image)
     channels = image.GetNumberOfComponentsPerPixel()
-    array = array.reshape(image.GetSize()[1], image.GetSize()[0], channels).astype(np.float64)
+    array = array.reshape(-1, image.GetSize()[1], image.GetSize()[0], channels)[frame].astype(np.float64)
     colours = array[..., : 3 if channels >= 3 else 1]
     if channels > 4 or np.ptp(colours, axis=-1).max() > 0:
         raise InputError(f"{name} is a colour image: an X-ray is grey; export it as greyscale, without coloured marks.")

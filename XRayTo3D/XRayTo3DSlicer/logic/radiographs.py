@@ -38,6 +38,7 @@ class RadiographLogic:
         isocentre: Sequence[float] | None = None,
         name: str | None = None,
         ask: Callable[[str], bool] | None = None,
+        frame: int | None = None,
     ) -> slicer.vtkMRMLScalarVolumeNode:
         """An X-ray from a DICOM file, a picture, or NRRD, as a radiograph node standing where its detector is.
 
@@ -46,11 +47,12 @@ class RadiographLogic:
         - ``sourceToDetector``, ``sourceToIsocentre``: mm; ``parallel``: parallel rays instead;
         - ``kind``: what the pixels are: line_integral, intensity, inverted (bone is dark), or auto;
         - ``isocentre``: LPS mm of the point that the beam is aimed at; the origin, where the file does not say either;
-        - ``ask``: decides, given a question, whether a detector with a side above 600 mm is meant; :class:`Cancelled` if not.
+        - ``ask``: decides, given a question, whether a detector with a side above 600 mm is meant; :class:`Cancelled` if not;
+        - ``frame``: which one of a file that holds several, counted from 1.
         """
         from XRayTo3DLib.io.radiographs import read_radiograph
 
-        radiograph = read_radiograph(path, view, spacing, sourceToDetector, sourceToIsocentre, kind, isocentre, parallel)
+        radiograph = read_radiograph(path, view, spacing, sourceToDetector, sourceToIsocentre, kind, isocentre, parallel, frame)
         poses.checkDetectorSize(radiograph, Path(path).name, ask)
         title = name or " ".join(filter(None, (Path(path).name.split(".")[0], radiograph.name)))
         with scene.all_or_nothing():

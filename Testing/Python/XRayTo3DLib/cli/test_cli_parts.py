@@ -12,7 +12,7 @@ import pytest
 import SimpleITK as sitk
 
 from XRayTo3DLib.anatomy.surfaces import extract_surface
-from XRayTo3DLib.cli.options import count, detector_size, per_view, positive
+from XRayTo3DLib.cli.options import count, detector_size, per_view, pixel_spacing, positive
 from XRayTo3DLib.cli.outputs import staged, write_json
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.fusion.reprojection import reproject
@@ -33,6 +33,9 @@ from XRayTo3DLib.simulation.phantom import thorax_phantom
 
 class TestOptions:
     def test_general_and_own_values(self):
+        assert per_view(["lat=1,0.5"], ["LAT"], "--spacing", pixel_spacing) == {"LAT": (1.0, 0.5)}
+        with pytest.raises(InputError, match="not a pixel spacing"):
+            per_view(["1,2,3"], ["LAT"], "--spacing", pixel_spacing)
         found = per_view(["1", "lat=2"], ["AP", "LAT", "RAO20"], "--spacing", positive)
         assert found == {"AP": 1.0, "LAT": 2.0, "RAO20": 1.0}
         assert per_view(None, ["AP"], "--sdd", positive) == {}

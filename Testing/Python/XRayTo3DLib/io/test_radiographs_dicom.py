@@ -207,10 +207,14 @@ def test_rescaled_monochrome1_intensity_is_what_was_stored(tmp_path):
     assert found.line_integrals == pytest.approx(np.log(2) * np.array([[0, 1], [2, 3]]), abs=1e-5)
 
 
-def test_multi_frame_and_colour_are_refused(tmp_path, pixels, rng):
-    path = write_dicom(tmp_path / "run.dcm", np.stack([pixels] * 3), "XA", **GEOMETRY)
+def test_one_frame_is_read_and_colour_is_refused(tmp_path, pixels, rng):
+    arm = {"PositionerPrimaryAngle": "10", "PositionerSecondaryAngle": "0", "PositionerPrimaryAngleIncrement": "5"}
+    run = np.stack([pixels, pixels[::-1], pixels[:, ::-1]])
+    path = write_dicom(tmp_path / "run.dcm", run, "XA", **GEOMETRY, **arm, PositionerMotion="DYNAMIC")
     with pytest.raises(InputError, match=r"run\.dcm holds 3 frames"):
         read_radiograph(path)
+    found = read_radiograph(path, frame=3)
+    assert found.line_integrals.argmax() == run[2].argmax() and found.name == "LAO20"
     colour = rng.integers(0, 256, (6, 8, 3)).astype(np.uint8)
     path = write_dicom(tmp_path / "photo.dcm", colour, "OT", "RGB", 8, **GEOMETRY)
     with pytest.raises(InputError, match=r"photo\.dcm is a colour image"):

@@ -154,7 +154,7 @@ def test_a_parallel_beam_claims_no_distances(tmp_path, values):
         assert apart(read_radiograph(tmp_path / "a.dcm").projection, projection) < 1e-15
         found = read_radiograph(stripped(tmp_path / "a.dcm"))
         np.testing.assert_allclose(found.projection.beam_direction, projection.ray_direction, atol=1e-9)
-        assert sum("assumed" in note for note in found.notes) == 2
+        assert sum("assumed" in note for note in found.notes) == 3  # two distances, and how the patient lies
 
 
 def test_a_picture_of_unknown_scale_is_no_drr(tmp_path, values):
@@ -218,11 +218,12 @@ def test_foreign_rt_images_are_placed_by_their_attributes(tmp_path, values):
     # The middle of the detector: 20 mm to the patient's left and 30 mm towards the feet.
     np.testing.assert_allclose(found.centre, np.add(AIM, (20, 320, -30)), atol=1e-6)
     np.testing.assert_allclose(found.row_direction, (0, 0, 1), atol=1e-9)
-    dataset.PatientPosition = "FFS"
-    dataset.RTImageOrientation = [1, 0, 0, 0, -0.8, 0.6]
+    # Tilted by 37 degrees about its own rows, with its middle where it was.
+    dataset.RTImageOrientation, dataset.XRayImageReceptorAngle = [1, 0, 0, 0, -0.8, 0.6], "0"
     dataset.save_as(tmp_path / "b.dcm")
-    notes = read_radiograph(tmp_path / "b.dcm").notes
-    assert any("FFS" in note for note in notes) and any("tilted" in note for note in notes)
+    tilted = read_radiograph(tmp_path / "b.dcm").projection
+    np.testing.assert_allclose(tilted.centre, np.add(AIM, (20, 320, -30)), atol=1e-6)
+    np.testing.assert_allclose(tilted.column_direction, (0, -0.6, -0.8), atol=1e-9)
 
 
 def test_what_dicom_cannot_hold_is_refused_and_nothing_is_written(tmp_path, values):
