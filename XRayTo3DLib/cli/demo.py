@@ -138,13 +138,15 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _ct(args: argparse.Namespace, progress: Progress) -> tuple[Volume, str]:
+    from XRayTo3DLib.io.identity import name_without_patient
     from XRayTo3DLib.io.volumes import read_volume
     from XRayTo3DLib.simulation.sample import sample_ct
 
     if args.ct is None:
         return sample_ct(progress, args.offline)
-    progress(0.1, f"reading {args.ct.name}")
-    return read_volume(args.ct), f"{args.ct.name}, a CT named by the user."
+    name = name_without_patient(args.ct)
+    progress(0.1, f"reading {name}")
+    return read_volume(args.ct), f"{name}, a CT named by the user."
 
 
 def covering_grid(ct: Volume, size: int) -> Grid:

@@ -16,6 +16,7 @@ from XRayTo3DLib.progress import part
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from XRayTo3DLib.cli.drr_files import Series
     from XRayTo3DLib.geometry.grid import Grid
     from XRayTo3DLib.geometry.projection import Projection
     from XRayTo3DLib.geometry.vectors import ArrayLike
@@ -201,6 +202,12 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
         metavar=("LOW", "HIGH"),
         help="the percentiles shown black and white by --look clinical (default 1 99)",
     )
+    group.add_argument(
+        "--keep-identity",
+        action="store_true",
+        help="DICOM files get the patient's name, birth date and sex, the accession number, the study's description and the "
+        "referring physician of a DICOM CT; without it only the patient's identifier, the study and the frame of reference",
+    )
     group.add_argument("--threads", type=count, metavar="N", help="processor threads (default: all)")
 
 
@@ -221,6 +228,10 @@ def run(args: argparse.Namespace) -> None:
     use_threads(args.threads)
     views = [*args.view, *(path.stem for path in args.matrix)]
     where = destination(args.out, args.format, len(views))
+    if args.keep_identity and where.ending != "dcm":
+        raise InputError(
+            f"--keep-identity is for DICOM files, and .{where.ending} names no patient: drop it, or give --format dcm."
+        )
     if where.ending == "png" and args.look == "none":
         raise InputError("With --look none there is no PNG to write: choose a look, or another --format.")
     looks = Looks(args.look, PERCENTILES if args.percentiles is None else tuple(args.percentiles))
@@ -240,6 +251,8 @@ def run(args: argparse.Namespace) -> None:
     grid = volume.grid if transform is None else volume.grid.transformed(transform)
     isocentre = grid.centre if args.isocentre is None else np.array(args.isocentre)
     projections = _projections(args, matrices, grid, isocentre)
+    aims = [isocentre] * len(args.view) + [None if args.isocentre is None else isocentre] * len(matrices)
+    series, told = _series(args, transform) if where.ending == "dcm" else (None, [])
     with staged(where.folder) as folder:
         attenuation: list[StructureRadiograph] = []
         lengths: list[StructureRadiograph] = []
@@ -252,10 +265,12 @@ def run(args: argparse.Namespace) -> None:
         with bar("simulated X-rays") as progress:
             physics = {"quality": args.quality, "exposure": exposure, "inserts": inserts}
             radiographs = render_drr(volume, projections, views, progress, transform=transform, **physics)
-        written = write_views(radiographs, where, folder, looks, isocentre)
-        written += write_structures(radiographs[: len(lengths)], attenuation, lengths, where, folder, looks)
+        written = write_views(radiographs, where, folder, looks, aims, series)
+        written += write_structures(
+            radiographs[: len(lengths)], attenuation, lengths, where, folder, looks, aims[: len(lengths)], series
+        )
     drawn = [] if args.look == "none" else structures
-    print("\n".join([*(str(where.folder / name) for name in written), *_notes(radiographs, drawn)]))
+    print("\n".join([*(str(where.folder / name) for name in written), *told, *_notes(radiographs, drawn)]))
 
 
 def _check(args: argparse.Namespace) -> Exposure:
@@ -293,6 +308,27 @@ def _views(args: argparse.Namespace, isocentre: ArrayLike | None) -> list[ViewSp
         "source_to_isocentre": args.sid,
     }
     return [ViewSpec.parse(word, **where) for word in args.view]
+
+
+def _series(args: argparse.Namespace, transform: np.ndarray | None) -> tuple[Series, list[str]]:
+    """The series of the DICOM files, whose they are as the CT says, and notes of what they cannot keep of it."""
+    from dataclasses import replace
+
+    from XRayTo3DLib.cli.drr_files import Series
+    from XRayTo3DLib.io.identity import read_patient_study
+
+    found = read_patient_study(args.ct, args.keep_identity)
+    notes: list[str] = []
+    if found is None:  # no DICOM: nobody expects it to say, and the files say that it did not
+        return Series(None), notes
+    if transform is not None:
+        found = replace(found, frame_of_reference_uid="", position_reference="")
+        notes.append("note: --transform moves the CT out of its frame of reference: the files have a new one.")
+    elif not found.frame_of_reference_uid:
+        notes.append("note: The CT names no frame of reference: the files have a new one.")
+    if not found.study_uid:
+        notes.append("note: The CT names no study: the files have a new one.")
+    return Series(found), notes
 
 
 def _in_options(sentence: str) -> str:

@@ -14,6 +14,7 @@ from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.files import writing
 from XRayTo3DLib.geometry.vectors import ArrayLike
 from XRayTo3DLib.images.display import to_display
+from XRayTo3DLib.images.identity import PatientStudy
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.io.pictures import write_picture
 from XRayTo3DLib.io.radiographs import write_radiograph
@@ -100,29 +101,50 @@ def file_names(views: Sequence[str], structures: Sequence[str], where: Destinati
 
 
 def write_views(
-    radiographs: Sequence[Radiograph], where: Destination, folder: Path, looks: Looks, aim: ArrayLike | None
+    radiographs: Sequence[Radiograph],
+    where: Destination,
+    folder: Path,
+    looks: Looks,
+    aims: Sequence[ArrayLike | None],
+    series: Series | None,
 ) -> list[str]:
-    """Write each radiograph and its picture into ``folder``; the names of the files. ``aim`` is the isocentre in LPS mm."""
+    """Write each radiograph and its picture into ``folder``; the names of the files.
+
+    DICOM takes the isocentre of each (LPS mm, ``None`` where it is not known) and the ``series`` they belong to.
+    """
     names = []
-    series = _new_series() if where.ending == "dcm" else {}
-    for number, radiograph in enumerate(radiographs, 1):
+    for radiograph, aim in zip(radiographs, aims, strict=True):
         stem = where.stem_of(radiograph.name)
         name = where.name_of(radiograph.name)
-        if where.ending == "dcm":  # the views of one call are one series
-            write_rtimage(radiograph, folder / name, aim, instance_number=number, **series)
-        elif where.ending != "png":
-            write_radiograph(radiograph, folder / name)
-        names += [name] if where.ending != "png" else []
+        if where.ending != "png":
+            _write(radiograph, folder / name, aim, series)
+            names.append(name)
         if looks.name != "none":
             write_picture(radiograph, folder / f"{stem}.png", looks.name, looks.percentiles)
             names.append(f"{stem}.png")
     return names
 
 
-def _new_series() -> dict[str, str]:
-    from pydicom.uid import generate_uid
+class Series:
+    """What the DICOM files of one call share: the CT's patient and study, as far as they are known, and one series."""
 
-    return {f"{level}_uid": str(generate_uid()) for level in ("study", "series", "frame_of_reference")}
+    def __init__(self, identity: PatientStudy | None) -> None:
+        from pydicom.uid import generate_uid
+
+        self.identity = identity
+        self.uids = {f"{level}_uid": str(generate_uid()) for level in ("study", "series", "frame_of_reference")}
+        self._written = 0
+
+    def write(self, radiograph: Radiograph, path: Path, aim: ArrayLike | None) -> None:
+        self._written += 1
+        write_rtimage(radiograph, path, aim, self.identity, instance_number=self._written, **self.uids)
+
+
+def _write(radiograph: Radiograph, path: Path, aim: ArrayLike | None, series: Series | None) -> None:
+    if series is None:
+        write_radiograph(radiograph, path)
+    else:
+        series.write(radiograph, path, aim)
 
 
 def write_structures(
@@ -132,18 +154,20 @@ def write_structures(
     where: Destination,
     folder: Path,
     looks: Looks,
+    aims: Sequence[ArrayLike | None],
+    series: Series | None,
 ) -> list[str]:
     """Write what each structure alone attenuates, its mask, and the outlines over each view; the names of the files.
 
     Masks and outlines come from path ``lengths``, so that a structure of little attenuation has them too.
     """
     names = []
-    for radiograph, channels, masks in zip(radiographs, attenuation, lengths, strict=True):
+    for radiograph, channels, masks, aim in zip(radiographs, attenuation, lengths, aims, strict=True):
         stem = where.stem_of(radiograph.name)
         for label, mask in zip(masks.names, masks.masks(), strict=True):
             own = f"{stem}_{file_stem(masks.names[label])}"
             if where.ending != "png":
-                write_radiograph(channels.radiograph(label), folder / f"{own}.{where.ending}")
+                _write(channels.radiograph(label), folder / f"{own}.{where.ending}", aim, series)
                 names.append(f"{own}.{where.ending}")
             _write_png(np.where(mask, 255, 0).astype(np.uint8), radiograph, folder / f"{own}_mask.png")
             names.append(f"{own}_mask.png")

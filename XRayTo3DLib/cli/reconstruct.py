@@ -113,6 +113,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     result.add_argument(
         "--truth", type=Path, metavar="CT", help="the CT the X-rays belong to, in HU, same coordinates: compare with it"
     )
+    result.add_argument(
+        "--keep-identity",
+        action="store_true",
+        help="the report and metrics.json name the patient of DICOM X-rays; without it no name and no identifier reaches them",
+    )
     result.add_argument("--threads", type=count, metavar="N", help="processor threads (default: all)")
     parser.set_defaults(run=run)
 
@@ -142,6 +147,7 @@ def run(args: argparse.Namespace) -> None:
     inputs = [*(path for _, path in files.values()), *filter(None, [args.truth])]
     keep_inputs(args.out, [*answer_files(), "metrics.json", "report.html"], inputs)
     radiographs = _read(files, args)
+    patient, doubts = _patient(files, args.keep_identity)
     check_distinct(radiographs)
     ct = None if args.truth is None else read_volume(args.truth)
     model = load_model(args.model, "volume")
@@ -152,6 +158,8 @@ def run(args: argparse.Namespace) -> None:
             answer = solve(radiographs, grid, model, args.refine, not args.no_fusion, beta, not args.no_view_check, progress)
         with bar("files") as progress:
             results, truth = results_of(radiographs, answer, ct)
+            results["reconstruction"]["notes"][:0] = doubts
+            results |= {"patient": patient} if patient else {}
             write_answer(answer, folder)
             write_json(results, folder / "metrics.json")
             progress(0.5, "report")
@@ -189,6 +197,7 @@ def _exists(name: str) -> bool:
 
 
 def _read(files: dict[str, tuple[str | None, Path]], args: argparse.Namespace) -> list[Radiograph]:
+    from XRayTo3DLib.io.identity import name_without_patient
     from XRayTo3DLib.io.radiographs import read_radiograph
 
     names = list(files)
@@ -210,8 +219,20 @@ def _read(files: dict[str, tuple[str | None, Path]], args: argparse.Namespace) -
             args.parallel,
             frame.get(name),
         )
-        radiographs.append(found if found.name else replace(found, name=name))
+        radiographs.append(found if found.name else replace(found, name=Path(name_without_patient(path)).stem))
     return radiographs
+
+
+def _patient(files: dict[str, tuple[str | None, Path]], keep_identity: bool) -> tuple[dict[str, str], list[str]]:
+    """What is to be said of the patient (nothing unless asked for), and notes of X-rays that cannot be one patient's."""
+    from XRayTo3DLib.io.identity import read_patient_study, same_patient
+
+    found = [study for _, path in files.values() if (study := read_patient_study(path, keep_identity)) is not None]
+    notes = [] if same_patient(found) else ["The X-rays name different patients: check that they belong together."]
+    if not keep_identity or not found:
+        return {}, notes
+    fields = {"name": found[0].patient_name, "identifier": found[0].patient_id, "study_date": found[0].study_date}
+    return {key: text for key, text in fields.items() if text}, notes
 
 
 def _grid(radiographs: list[Radiograph], args: argparse.Namespace, card: dict[str, Any]) -> Grid:

@@ -14,6 +14,7 @@ from XRayTo3DLib.files import readable_file, writing
 from XRayTo3DLib.geometry import views
 from XRayTo3DLib.geometry.projection import Projection
 from XRayTo3DLib.geometry.vectors import ArrayLike, vector
+from XRayTo3DLib.images.identity import PatientStudy
 from XRayTo3DLib.images.radiograph import UNKNOWN, Radiograph
 from XRayTo3DLib.io.dicom_frames import chosen_frame, frame_count, frame_tags
 from XRayTo3DLib.io.dicom_geometry import Placement, projection_from_dicom
@@ -116,15 +117,17 @@ def read_radiograph(
     return Radiograph(line_integrals, placement.projection, placement.view, unknown, tuple(notes))
 
 
-def write_radiograph(radiograph: Radiograph, path: str | Path, isocentre: ArrayLike | None = None) -> None:
+def write_radiograph(
+    radiograph: Radiograph, path: str | Path, isocentre: ArrayLike | None = None, identity: PatientStudy | None = None
+) -> None:
     """Write a radiograph as the ending of ``path`` says; the file appears whole or not at all.
 
     - .nrrd, .mha: float32 and everything else, exactly. The image is one slice that stands where the detector is (LPS mm),
       so that Slicer shows it there; source or ray direction, name and notes are in its metadata;
     - .nii, .nii.gz: the same to 1e-3 mm, because NIfTI has a header in single precision; without notes, and with at most 23
       bytes of the name;
-    - .dcm: DICOM RT Image with 16 bits and the exact geometry (see :mod:`XRayTo3DLib.io.rtimage`); ``isocentre`` (LPS mm),
-      which only DICOM asks for, is the point the beam is aimed at;
+    - .dcm: DICOM RT Image with 16 bits and the exact geometry (see :func:`XRayTo3DLib.write_rtimage`); ``isocentre`` (LPS
+      mm) and ``identity``, which only DICOM asks for, are the point the beam is aimed at and whose picture it is;
     - .png: 16 bits for the eye, in the clinical look; geometry and scale are lost. For other looks there is
       :func:`XRayTo3DLib.io.pictures.write_picture`.
 
@@ -134,7 +137,7 @@ def write_radiograph(radiograph: Radiograph, path: str | Path, isocentre: ArrayL
     if name.endswith(".png"):
         write_picture(radiograph, path, "clinical")
     elif name.endswith(".dcm"):
-        write_rtimage(radiograph, path, isocentre)
+        write_rtimage(radiograph, path, isocentre, identity)
     elif name.endswith((".nrrd", ".mha", ".nii", ".nii.gz")):
         image = radiograph_to_image(radiograph, for_nifti=not name.endswith((".nrrd", ".mha")))
         with writing(path) as temporary:

@@ -45,7 +45,9 @@ def write_reconstruct_report(
         sections.append(uncertainty_section([(_NAME, found.deviation)]))
     if any(surfaces for _, surfaces in groups):
         sections.append(surface_section(groups))
+    patient = results.get("patient", {})
     facts = [
+        *([("Patient", ", ".join(patient.values()))] if patient else []),
         *(("X-ray", beam) for beam in results["xrays"]),
         ("Model", f"{results['model']['name']}, SHA-256 {results['model']['sha256']}"),
         ("Grid", grid_in_words(found.volume.grid)),

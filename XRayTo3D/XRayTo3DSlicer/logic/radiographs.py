@@ -7,7 +7,7 @@ from pathlib import Path
 
 import slicer
 
-from XRayTo3DSlicer.logic import checks, poses
+from XRayTo3DSlicer.logic import checks, identities, poses
 from XRayTo3DSlicer.nodes import model_nodes, provenance, radiograph_nodes, scene
 
 
@@ -15,16 +15,30 @@ class RadiographLogic:
     """The part of :class:`Logic` that loads, saves and shows X-rays."""
 
     def saveRadiograph(
-        self, node: slicer.vtkMRMLScalarVolumeNode, path: str | Path, isocentre: Sequence[float] | None = None
+        self,
+        node: slicer.vtkMRMLScalarVolumeNode,
+        path: str | Path,
+        isocentre: Sequence[float] | None = None,
+        ct: str | Path | None = None,
+        keepIdentity: bool = False,
     ) -> None:
         """Write an X-ray to .nrrd, .mha, .nii.gz or .dcm (RT image) with its geometry, or to .png for the eye.
 
-        ``isocentre``: LPS mm of the point that the beam is aimed at, which DICOM wants to know; by default the point on the
-        central ray at 0.8 of the way to the detector.
+        What only DICOM wants to know:
+
+        - ``isocentre``: LPS mm of the point that the beam is aimed at; by default that of :meth:`renderDRR`, else none;
+        - ``ct``: the DICOM file or folder of the CT that the X-ray was made of, whose patient's identifier, study and frame of
+          reference the file keeps; by default the CT's own files, where Slicer loaded it from its DICOM database;
+        - ``keepIdentity``: the patient's name, birth date and sex too, and the study's description and accession number.
         """
         from XRayTo3DLib.io.radiographs import write_radiograph
 
-        write_radiograph(radiograph_nodes.radiograph_from_node(checks.given(node, "radiograph")), path, isocentre)
+        radiograph = radiograph_nodes.radiograph_from_node(checks.given(node, "radiograph"))
+        identity = None
+        if Path(path).suffix.lower() == ".dcm":
+            isocentre = radiograph_nodes.isocentre_of(node) if isocentre is None else isocentre
+            identity = identities.identity_of(node, ct, keepIdentity)
+        write_radiograph(radiograph, path, isocentre, identity)
 
     def loadRadiograph(
         self,
@@ -50,14 +64,16 @@ class RadiographLogic:
         - ``ask``: decides, given a question, whether a detector with a side above 600 mm is meant; :class:`Cancelled` if not;
         - ``frame``: which one of a file that holds several, counted from 1.
         """
+        from XRayTo3DLib.io.identity import name_without_patient
         from XRayTo3DLib.io.radiographs import read_radiograph
 
         radiograph = read_radiograph(path, view, spacing, sourceToDetector, sourceToIsocentre, kind, isocentre, parallel, frame)
         poses.checkDetectorSize(radiograph, Path(path).name, ask)
-        title = name or " ".join(filter(None, (Path(path).name.split(".")[0], radiograph.name)))
+        own = name_without_patient(path)
+        title = name or " ".join(filter(None, (own.split(".")[0], radiograph.name)))
         with scene.all_or_nothing():
             node = radiograph_nodes.radiograph_to_node(radiograph, scene.unique_name(title))
-            provenance.stamp(node, [], File=Path(path).name)
+            provenance.stamp(node, [], File=own)
         return node
 
     def showProjection(self, radiographNode: slicer.vtkMRMLScalarVolumeNode) -> list[slicer.vtkMRMLModelNode]:

@@ -80,6 +80,8 @@ class SimulationLogic:
                     title = scene.unique_name(own or f"{ctNode.GetName()} {radiograph.name}")
                     added.append(radiograph_nodes.radiograph_to_node(radiograph, title))
                     provenance.stamp(added[-1], [ctNode, *sources])
+                    if projection is None and radiograph.projection.is_cone:  # a projection does not know where its beam is aimed
+                        provenance.write(added[-1], Isocentre=volume.grid.centre.tolist())
         return added if asked.several else added[0]
 
     def renderStructures(

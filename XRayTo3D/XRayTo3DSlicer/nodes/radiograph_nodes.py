@@ -46,6 +46,13 @@ def set_projection(node: slicer.vtkMRMLScalarVolumeNode, projection: Projection)
         raise InputError(f"{node.GetName()} has {rows} rows and {columns} columns but its geometry {projection.size}: correct it.")
     mrml.place(node, projection.detector_affine)
     provenance.write(node, Projection=provenance.projection_to_text(projection))
+    node.RemoveAttribute(f"{provenance.PREFIX}Isocentre")
+
+
+def isocentre_of(node: slicer.vtkMRMLScalarVolumeNode) -> np.ndarray | None:
+    """The point that the beam of a radiograph node is aimed at, LPS mm, where it is known; a parent transform moves it along."""
+    point = provenance.read_list(node, "Isocentre")
+    return (mrml.to_world(node) @ [*point, 1.0])[:3] if point else None
 
 
 def radiograph_from_node(node: slicer.vtkMRMLScalarVolumeNode) -> Radiograph:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pydicom
 import pytest
 import slicer
+from dicom_files import write_ct_series
 from scene_parts import SMALL, attribute, box_map, pixels, put_under, shift
 from XRayTo3DSlicer.nodes import provenance, radiograph_nodes, segmentation_nodes
 
@@ -162,15 +165,50 @@ def test_saved_radiographs_come_back_with_their_geometry(logic, ct_node, tmp_pat
         assert other.notes == one.notes and "1000 photons" in one.notes[0]
 
 
-def test_the_isocentre_is_written_to_dicom(logic, ct_node, tmp_path):
-    node = logic.renderDRR(ct_node, "AP", sourceToDetector=1000.0, sourceToIsocentre=700.0, **SMALL)
+def test_the_isocentre_is_written_to_dicom_where_it_is_known(logic, scene, ct_node, tmp_path):
+    def saved(node, **settings):
+        logic.saveRadiograph(node, tmp_path / "a.dcm", **settings)
+        written = pydicom.dcmread(tmp_path / "a.dcm")
+        return written.RadiationMachineSAD, [float(v) for v in written.get("IsocenterPosition") or ()]
+
+    node = logic.renderDRR(ct_node, "LAO30", sourceToDetector=1000.0, sourceToIsocentre=700.0, **SMALL)
     projection = radiograph_nodes.radiograph_from_node(node).projection
-    isocentre = projection.source + 700.0 * projection.beam_direction
-    found = []
-    for name, point in (("with", isocentre), ("without", None)):
-        logic.saveRadiograph(node, tmp_path / f"{name}.dcm", isocentre=point)
-        found.append(float(pydicom.dcmread(tmp_path / f"{name}.dcm").RadiationMachineSAD))
-    assert found == pytest.approx([700.0, 800.0])
+    aim = projection.source + 700.0 * projection.beam_direction
+    assert saved(node) == (700, pytest.approx(aim))
+    nearer = projection.source + 650.0 * projection.beam_direction
+    assert saved(node, isocentre=nearer) == (650, pytest.approx(nearer))
+    put_under(node, shift(10, 0, 0))
+    assert saved(node) == (700, pytest.approx(aim - (10, 0, 0)))  # RAS to LPS
+    node.SetAndObserveTransformNodeID(None)
+    # A geometry of its own does not say where its machine turns.
+    assert saved(logic.renderDRR(ct_node, "own", projection=projection)) == (None, [])
+    radiograph_nodes.set_projection(node, projection)
+    assert saved(node) == (None, [])
+
+
+def test_saved_dicom_keeps_the_study_of_a_ct_from_the_dicom_database(logic, ct_node, tmp_path, monkeypatch):
+    """As Slicer's DICOM module loads it: the node names its instances and the database finds their files."""
+    folder = write_ct_series(np.full((2, 4, 4), -1000), tmp_path / "ct")
+    files = {f"1.2.3.4.7.{number + 1}": str(folder / f"slice00{number}.dcm") for number in range(2)}
+    node = logic.renderDRR(ct_node, "AP", **SMALL)
+
+    def saved(**settings):
+        logic.saveRadiograph(node, tmp_path / "a.dcm", **settings)
+        written = pydicom.dcmread(tmp_path / "a.dcm")
+        return written.FrameOfReferenceUID == "1.2.3.4.5", written.PatientID, written.PatientName
+
+    assert saved() == (False, "", "")
+    ct_node.SetAttribute("DICOM.instanceUIDs", " ".join(files))
+    monkeypatch.setattr(slicer, "dicomDatabase", SimpleNamespace(fileForInstance=files.get), raising=False)
+    assert saved() == (True, "P-77", "")
+    assert saved(keepIdentity=True) == (True, "P-77", "SECRET^NAME")
+    monkeypatch.delattr(slicer, "dicomDatabase")
+    assert saved() == (False, "", "") and saved(ct=folder) == (True, "P-77", "")
+    # What was read again is a node without a name in it.
+    logic.saveRadiograph(node, tmp_path / "SECRET.dcm", ct=folder, keepIdentity=True)
+    back = logic.loadRadiograph(tmp_path / "SECRET.dcm")
+    attributes = [back.GetAttribute(name) for name in back.GetAttributeNames()]
+    assert "SECRET" not in " ".join([back.GetName(), *attributes]) and "patient.dcm" in attributes
 
 
 def test_saving_what_cannot_be_written(logic, ct_node, tmp_path):

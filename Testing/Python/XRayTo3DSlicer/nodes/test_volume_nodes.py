@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import XRayTo3DSlicer
 from scene_parts import values
 from XRayTo3DSlicer.nodes import display, volume_nodes
 
@@ -48,3 +49,9 @@ def test_deviation_is_zero_where_nothing_is_uncertain(scene, oblique):
     node = volume_nodes.deviation_to_node(Volume(deviation, oblique, "1/mm"), "Uncertainty")
     back = volume_nodes.volume_from_node(node).array
     assert back[2, 2, 2] == pytest.approx(100) and back.sum() == pytest.approx(100)
+
+
+def test_node_modules_can_be_named_from_the_package():
+    assert XRayTo3DSlicer.volume_nodes is volume_nodes
+    with pytest.raises(AttributeError, match="no attribute 'volumes'"):
+        _ = XRayTo3DSlicer.volumes
