@@ -6,9 +6,9 @@ the picture. A secondary capture is a picture without geometry, whose scale of g
 
 Of the standard's attributes, those of a cone beam follow from :mod:`XRayTo3DLib.geometry.iec`: any pose of a C-arm becomes angles
 of gantry, couch and receptor about an isocentre, which is written where it is known and never made up. They are decimal text
-of 16 characters, in the terms of a patient who lies supine, head first; they know no parallel or scanned beam (RT Image is meant for
-a "conical imaging geometry": distances and position stay empty then, as unknown), nor the name and the notes of a radiograph. So
-a private element holds all of this once more, as JSON with every digit (:meth:`Projection.to_dict`), and
+of 16 characters, in the terms of a patient who lies supine, head first; they know no parallel or scanned beam (RT Image is
+meant for a "conical imaging geometry": distances and position stay empty then, as unknown), nor the name and the notes of a
+radiograph. So a private element holds all of this once more, as JSON with every digit (:meth:`Projection.to_dict`), and
 :func:`XRayTo3DLib.io.radiographs.read_radiograph` takes it from there.
 
 Patient, study and frame of reference are those of the images that a radiograph was made of, where the caller has read them
