@@ -8,6 +8,7 @@ set(MODULE_PYTHON_SCRIPTS
   XRayTo3DSlicer/logic/__init__.py
   XRayTo3DSlicer/logic/checks.py
   XRayTo3DSlicer/logic/console.py
+  XRayTo3DSlicer/logic/identities.py
   XRayTo3DSlicer/logic/poses.py
   XRayTo3DSlicer/logic/radiographs.py
   XRayTo3DSlicer/logic/reconstruction.py

@@ -51,6 +51,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/geometry/views.py
   XRayTo3DLib/images/__init__.py
   XRayTo3DLib/images/display.py
+  XRayTo3DLib/images/identity.py
   XRayTo3DLib/images/itk_images.py
   XRayTo3DLib/images/labelmap.py
   XRayTo3DLib/images/orientation.py
@@ -67,6 +68,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/io/dicom_scale.py
   XRayTo3DLib/io/dicom_series.py
   XRayTo3DLib/io/dicom_views.py
+  XRayTo3DLib/io/identity.py
   XRayTo3DLib/io/image_files.py
   XRayTo3DLib/io/image_headers.py
   XRayTo3DLib/io/matrices.py
