@@ -1,54 +1,21 @@
 """Radiographs read from DICOM: the geometry and the meaning of the pixels come from the tags."""
 
 import numpy as np
-import pydicom
 import pytest
 import SimpleITK as sitk
+from dicom_files import GEOMETRY, write_dicom
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.iec import source_direction
 from XRayTo3DLib.geometry.views import carm_direction, view_projection
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.io.dicom_geometry import projection_from_dicom
-from XRayTo3DLib.io.radiographs import PICTURE_WHITE, read_radiograph, write_radiograph
-
-SOP = {
-    "CR": "1.2.840.10008.5.1.4.1.1.1",
-    "DX": "1.2.840.10008.5.1.4.1.1.1.1",
-    "XA": "1.2.840.10008.5.1.4.1.1.12.1",
-    "RTIMAGE": "1.2.840.10008.5.1.4.1.1.481.1",
-    "OT": "1.2.840.10008.5.1.4.1.1.7",
-}
-GEOMETRY = {"ImagerPixelSpacing": [0.2, 0.3], "DistanceSourceToDetector": "1800", "ViewPosition": "PA"}
-
-
-def write_dicom(path, pixels, modality="DX", photometric="MONOCHROME2", bits=12, **tags):
-    dataset = Dataset()
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = SOP[modality]
-    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = generate_uid()
-    dataset.Modality, dataset.PhotometricInterpretation = modality, photometric
-    colour = photometric == "RGB"
-    dataset.Rows, dataset.Columns = pixels.shape[:2] if colour else pixels.shape[-2:]
-    dataset.SamplesPerPixel = 3 if colour else 1
-    if colour:
-        dataset.PlanarConfiguration = 0
-    elif pixels.ndim == 3:
-        dataset.NumberOfFrames = len(pixels)
-    dataset.BitsAllocated = 8 * pixels.dtype.itemsize
-    dataset.BitsStored, dataset.HighBit = bits, bits - 1
-    dataset.PixelRepresentation = int(pixels.dtype.kind == "i")
-    dataset.PixelData = pixels.tobytes()
-    for key, value in tags.items():
-        setattr(dataset, key, value)
-    pydicom.dcmwrite(path, dataset, enforce_file_format=True)
-    return path
+from XRayTo3DLib.io.radiograph_values import PICTURE_WHITE
+from XRayTo3DLib.io.radiographs import read_radiograph, write_radiograph
 
 
 def test_dx_geometry_comes_from_the_tags(tmp_path, pixels):
@@ -175,21 +142,6 @@ def test_monochrome1_and_2_show_the_same_bone(tmp_path, pixels):
     assert read_radiograph(path).line_integrals.argmax() == signed.argmin()
 
 
-@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
-@pytest.mark.parametrize("modality", ["DX", "XA"])
-def test_pixels_proportional_to_the_beam_become_line_integrals(tmp_path, photometric, modality):
-    truth = np.linspace(0, 3, 48).reshape(6, 8)
-    beam = np.round(4000 * np.exp(-truth)).astype(np.uint16)
-    tags = {"PixelIntensityRelationship": "LIN"}
-    if modality == "DX":
-        tags |= {"PresentationIntentType": "FOR PROCESSING", "PixelIntensityRelationshipSign": 1}
-    path = write_dicom(tmp_path / "a.dcm", beam, modality, photometric, **GEOMETRY, **tags)
-    found = read_radiograph(path)
-    assert found.calibrated
-    assert found.line_integrals == pytest.approx(truth, abs=4e-3)
-    assert any("open beam" in note for note in found.notes)
-
-
 def test_the_sign_of_a_logarithm_decides_over_the_photometric_word(tmp_path, pixels):
     for sign, brightest in ((-1, pixels.argmax()), (1, pixels.argmin())):
         for photometric in ("MONOCHROME1", "MONOCHROME2"):
@@ -200,11 +152,11 @@ def test_the_sign_of_a_logarithm_decides_over_the_photometric_word(tmp_path, pix
 
 
 def test_rescaled_monochrome1_intensity_is_what_was_stored(tmp_path):
-    beam = np.array([[1000, 500], [250, 125]], dtype=np.uint16)
+    beam = np.repeat(np.repeat(np.array([[1000, 500], [250, 125]], dtype=np.uint16), 9, axis=0), 9, axis=1)
     rescale = {"RescaleSlope": "2", "RescaleIntercept": "0", "RescaleType": "US"}
     path = write_dicom(tmp_path / "a.dcm", beam, "CR", "MONOCHROME1", **rescale, **GEOMETRY)
     found = read_radiograph(path, kind="intensity")
-    assert found.line_integrals == pytest.approx(np.log(2) * np.array([[0, 1], [2, 3]]), abs=1e-5)
+    assert found.line_integrals[::9, ::9] == pytest.approx(np.log(2) * np.array([[0, 1], [2, 3]]), abs=1e-5)
 
 
 def test_one_frame_is_read_and_colour_is_refused(tmp_path, pixels, rng):
