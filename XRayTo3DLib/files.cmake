@@ -54,6 +54,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/images/identity.py
   XRayTo3DLib/images/itk_images.py
   XRayTo3DLib/images/labelmap.py
+  XRayTo3DLib/images/open_beam.py
   XRayTo3DLib/images/orientation.py
   XRayTo3DLib/images/pixel_matching.py
   XRayTo3DLib/images/radiograph.py
@@ -64,16 +65,23 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/io/dicom_geometry.py
   XRayTo3DLib/io/dicom_headers.py
   XRayTo3DLib/io/dicom_kinds.py
+  XRayTo3DLib/io/dicom_masks.py
   XRayTo3DLib/io/dicom_orientation.py
+  XRayTo3DLib/io/dicom_pixels.py
   XRayTo3DLib/io/dicom_scale.py
   XRayTo3DLib/io/dicom_series.py
+  XRayTo3DLib/io/dicom_values.py
   XRayTo3DLib/io/dicom_views.py
+  XRayTo3DLib/io/grey.py
   XRayTo3DLib/io/identity.py
   XRayTo3DLib/io/image_files.py
   XRayTo3DLib/io/image_headers.py
   XRayTo3DLib/io/matrices.py
+  XRayTo3DLib/io/picture_pixels.py
   XRayTo3DLib/io/pictures.py
+  XRayTo3DLib/io/quiet.py
   XRayTo3DLib/io/radiograph_images.py
+  XRayTo3DLib/io/radiograph_values.py
   XRayTo3DLib/io/radiographs.py
   XRayTo3DLib/io/rtimage.py
   XRayTo3DLib/io/rtimage_geometry.py

@@ -64,8 +64,8 @@ def _inside(header: Dataset, keyword: str, form: str, shape: tuple[int, int], na
     rows, columns = np.arange(1, shape[0] + 1)[:, None], np.arange(1, shape[1] + 1)
     if form == "RECTANGULAR":
         sides = ("LeftVertical", "RightVertical", "UpperHorizontal", "LowerHorizontal")
-        edges = [number(header, f"{keyword}{side}Edge") for side in sides]
-        if None not in edges:
+        edges = [found for side in sides if (found := number(header, f"{keyword}{side}Edge")) is not None]
+        if len(edges) == 4:
             left, right, upper, lower = edges
             return (columns >= left) & (columns <= right) & (rows >= upper) & (rows <= lower)
     elif form == "CIRCULAR":

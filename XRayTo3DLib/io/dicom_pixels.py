@@ -63,7 +63,8 @@ def read_pixels(path: str | Path, frame: int = 0) -> DicomPixels:
             raise InputError(f"{path} holds no picture, only a DICOM header (no Rows, Columns or Pixel Data): export the image.")
         shape = (rows, columns, samples)
         if samples > 1 or (syntax.is_compressed and not syntax.is_deflated):
-            decoded, notes = _decoded(dataset, syntax, frame, frames, str(path)).reshape(shape), ()
+            decoded = _decoded(dataset, syntax, frame, frames, str(path)).reshape(shape)
+            notes: tuple[str, ...] = ()
         else:
             decoded, notes = _native(dataset, syntax, frame, frames, shape, str(path))
     finally:

@@ -108,9 +108,10 @@ def _of_logarithm(reading: Reading) -> LineIntegrals:
     background = None if reading.full_field else open_background(values, valid, relative=True)
     note = "The values rise with the logarithm of the beam; their gain is unknown."
     if background is None:
-        low, unknown, note = float(values[valid].min()), UNKNOWN[:2], f"{note} {_no_open_beam(reading)}"
+        low, note = float(values[valid].min()), f"{note} {_no_open_beam(reading)}"
     else:
-        low, unknown = float(np.median(values[background])), ("gain",)
+        low = float(np.median(values[background]))
+    unknown = UNKNOWN[:2] if background is None else UNKNOWN[1:2]
     high = max(float(values[valid].max()), np.nextafter(low, np.inf))
     return _finished(reading, (values - low) / (high - low) * PICTURE_WHITE, valid, unknown, note, *notes)
 

@@ -72,7 +72,8 @@ def read_radiograph(
     readable_file(path, "X-ray")
     header = read_header(path)
     image = None if header is not None or is_picture(path) else read_image(path)
-    told, notes = 1, []
+    told = 1
+    notes: list[str] = []
     if header is not None:
         notes += check_is_xray(header, str(path))
         check_dicom(path)
