@@ -27,11 +27,15 @@ _SAMPLED = 100
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """A scalar volume: ``array`` [z, y, x], its ``grid`` (LPS, mm) and its ``unit``, ``"HU"`` or ``"1/mm"``."""
+    """A scalar volume: ``array`` [z, y, x], its ``grid`` (LPS, mm) and its ``unit``, ``"HU"`` or ``"1/mm"``.
+
+    ``notes`` are sentences for the user: what was left out, filled in or resampled when it was read.
+    """
 
     array: np.ndarray
     grid: Grid
     unit: str = "HU"
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.array.shape != self.grid.shape:

@@ -19,6 +19,7 @@ from XRayTo3DLib.memory import check_memory
 
 #: The length of an element that ends by a delimiter.
 _UNDEFINED = 0xFFFFFFFF
+_PIXELS = 0x7FE00010
 #: Elements longer than this, in bytes, are left in the file.
 _DEFERRED = 1 << 16
 
@@ -43,6 +44,18 @@ def read_header(path: str | Path, pixels: bool = False) -> Dataset | None:
         settings.reading_validation_mode = mode
 
 
+def bare_header(path: Path) -> Dataset | None:
+    """The header of a DICOM file without the usual preamble, as old systems wrote them; ``None`` for any other file."""
+    mode, settings.reading_validation_mode = settings.reading_validation_mode, IGNORE
+    try:
+        found = pydicom.dcmread(path, force=True, defer_size=_DEFERRED)
+        return found if number(found, "Rows") and number(found, "Columns") and words(found, "Modality") else None
+    except Exception:  # pydicom has no one class for what a file that is no DICOM can raise
+        return None
+    finally:
+        settings.reading_validation_mode = mode
+
+
 def check_dicom(path: str | Path) -> Dataset | None:
     """The header of a DICOM file that holds all it declares; ``None`` for a file that is not DICOM.
 
@@ -59,16 +72,18 @@ def check_dicom(path: str | Path) -> Dataset | None:
     held = source.stat().st_size
     if not len(header):
         raise InputError(f"The DICOM file {source} is cut off or damaged (its header is empty): copy or export it again.")
+    pixels = 0
     for element in header.values():
         told, value = getattr(element, "length", 0), getattr(element, "value", None)
         short = len(value) < told if isinstance(value, bytes) else getattr(element, "value_tell", 0) + told > held
         if told != _UNDEFINED and short:
             raise InputError(f"The DICOM file {source} is cut off or damaged (element {element.tag}): copy or export it again.")
+        pixels = told if element.tag == _PIXELS else pixels
     shape = [number(header, name) or 1 for name in ("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel")]
     size = math.prod(shape) * (number(header, "BitsAllocated") or 16) / 8
     syntax = getattr(getattr(header, "file_meta", None), "TransferSyntaxUID", None)
     if syntax is not None and syntax.is_transfer_syntax:
-        if not syntax.is_compressed and not syntax.is_deflated and size > held:
+        if not syntax.is_compressed and not syntax.is_deflated and pixels and size > pixels:
             raise InputError(f"The DICOM file {source} holds fewer pixels than its header says: copy or export it again.")
     elif syntax is not None and not syntax.is_private:
         raise InputError(f"The DICOM file {source} names no transfer syntax but {str(syntax)[:70]!r}: export the image again.")

@@ -11,23 +11,33 @@ import SimpleITK as sitk
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.files import readable_file, writing
 from XRayTo3DLib.images.itk_images import grid_of, to_sitk
+from XRayTo3DLib.images.shear import straightened
 from XRayTo3DLib.images.volume import Volume, check_ct
+from XRayTo3DLib.io.ct_padding import without_padding
 from XRayTo3DLib.io.dicom_series import read_series
 from XRayTo3DLib.io.image_files import check_file
+from XRayTo3DLib.io.nifti_affine import read_sheared
 
 
 def read_image(path: str | Path) -> sitk.Image:
     """Any image that SimpleITK reads, also a folder holding one DICOM series; :class:`InputError` when it cannot.
 
-    What ITK would fill with zeros or squeeze together in silence is refused too: see ``image_files`` and ``dicom_series``.
+    What ITK would fill with zeros or squeeze together in silence is refused too: see ``image_files`` and ``dicom_series``. The
+    axes of the image may not be at right angles.
     """
+    return _read_image(path)[0]
+
+
+def _read_image(path: str | Path) -> tuple[sitk.Image, tuple[str, ...]]:
+    """The image, and notes of what was left out or filled in."""
     source = Path(path)
     try:
         if source.is_dir():
-            return _real(read_series(source), source)
+            image, notes = read_series(source)
+            return _real(image, source), notes
         readable_file(source, "image")
         check_file(source)
-        return _real(_read(source), source)
+        return _real(_read(source), source), ()
     except MemoryError:
         raise InputError(f"{source} does not fit into memory: cut out or resample what you need of it.") from None
     except (RuntimeError, UnicodeDecodeError):  # the latter for a message that is no text
@@ -39,6 +49,15 @@ def read_image(path: str | Path) -> sitk.Image:
 
 
 def _read(source: Path) -> sitk.Image:
+    try:
+        return _read_as_itk(source)
+    except RuntimeError as error:
+        if "orthonormal" not in str(error):
+            raise
+    return read_sheared(source)
+
+
+def _read_as_itk(source: Path) -> sitk.Image:
     name = source.name
     if not name.lower().endswith(".nii.gz") or not source.with_name(name[:-3]).exists():
         return sitk.ReadImage(str(source))
@@ -54,15 +73,20 @@ def _real(image: sitk.Image, source: Path) -> sitk.Image:
 
 
 def read_volume(path: str | Path) -> Volume:
-    """A CT in HU from a file or a DICOM folder, checked by :func:`check_ct`."""
-    image = read_image(path)
+    """A CT in HU from a file or a DICOM folder, checked by :func:`check_ct`, on axes at right angles.
+
+    Padding becomes air, and a sheared volume (a tilted gantry, a header of rounded numbers) is straightened; its ``notes`` say so.
+    """
+    image, told = _read_image(path)
     if image.GetNumberOfComponentsPerPixel() != 1:
         raise InputError(f"{path} is a colour or vector image: a CT has one value a voxel; convert it first.")
     if image.GetDimension() != 3:
         raise InputError(f"{path} has {image.GetDimension()} dimensions: a CT volume has 3; export one time point or series.")
-    volume = Volume(sitk.GetArrayFromImage(image), grid_of(image))
+    notes = list(told)
+    array = without_padding(sitk.GetArrayFromImage(image), notes)
+    volume = Volume(array, grid_of(image), notes=tuple(notes))
     check_ct(volume, str(path))
-    return volume
+    return straightened(volume, str(path))
 
 
 def write_volume(volume: Volume, path: str | Path) -> None:
