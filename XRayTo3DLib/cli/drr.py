@@ -253,6 +253,7 @@ def run(args: argparse.Namespace) -> None:
     projections = _projections(args, matrices, grid, isocentre)
     aims = [isocentre] * len(args.view) + [None if args.isocentre is None else isocentre] * len(matrices)
     series, told = _series(args, transform) if where.ending == "dcm" else (None, [])
+    told = [*(f"note: {note}" for note in volume.notes), *told]
     with staged(where.folder) as folder:
         attenuation: list[StructureRadiograph] = []
         lengths: list[StructureRadiograph] = []

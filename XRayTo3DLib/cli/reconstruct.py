@@ -158,7 +158,7 @@ def run(args: argparse.Namespace) -> None:
             answer = solve(radiographs, grid, model, args.refine, not args.no_fusion, beta, not args.no_view_check, progress)
         with bar("files") as progress:
             results, truth = results_of(radiographs, answer, ct)
-            results["reconstruction"]["notes"][:0] = doubts
+            results["reconstruction"]["notes"][:0] = [*doubts, *(() if ct is None else ct.notes)]
             results |= {"patient": patient} if patient else {}
             write_answer(answer, folder)
             write_json(results, folder / "metrics.json")
