@@ -59,8 +59,10 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/images/pixel_matching.py
   XRayTo3DLib/images/radiograph.py
   XRayTo3DLib/images/resampling.py
+  XRayTo3DLib/images/shear.py
   XRayTo3DLib/images/volume.py
   XRayTo3DLib/io/__init__.py
+  XRayTo3DLib/io/ct_padding.py
   XRayTo3DLib/io/dicom_frames.py
   XRayTo3DLib/io/dicom_geometry.py
   XRayTo3DLib/io/dicom_headers.py
@@ -77,6 +79,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/io/image_files.py
   XRayTo3DLib/io/image_headers.py
   XRayTo3DLib/io/matrices.py
+  XRayTo3DLib/io/nifti_affine.py
   XRayTo3DLib/io/picture_pixels.py
   XRayTo3DLib/io/pictures.py
   XRayTo3DLib/io/quiet.py
