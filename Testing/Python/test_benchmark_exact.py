@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.ndimage import map_coordinates
+from tables import each
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Benchmarks"))
 
@@ -111,7 +112,7 @@ def test_chunks_change_nothing(rng, monkeypatch):
     assert np.array_equal(box_integrals(volume, *rays), whole[1])
 
 
-@pytest.mark.parametrize("distance", [None, 700.0])
+@each("distance", [None, 700.0])
 def test_index_rays_are_those_of_the_projection(turn, distance):
     grid = Grid((9, 8, 7), (1.4, 1.3, 2.5), (-60, -50, -40), turn)
     view = view_projection([0.6, -0.5, 0.62], (1, 2, 3), (6, 5), 3.0, distance)

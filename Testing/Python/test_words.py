@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 import pytest
+from tables import each
 
 from XRayTo3DLib.cli import drr as command
 from XRayTo3DLib.cli import options
@@ -72,7 +73,7 @@ def test_the_words_agree() -> None:
     assert disagreements(of_python(), shell(), slicer_keywords()) == set()
 
 
-@pytest.mark.parametrize("word", sorted(of_python()))
+@each("word", sorted(of_python()))
 def test_a_word_that_is_missing_is_found(word: str) -> None:
     python, in_shell, in_slicer = of_python(), shell(), slicer_keywords()
     own = _SINGULAR.get(word, word)

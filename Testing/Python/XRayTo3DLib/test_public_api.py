@@ -7,11 +7,12 @@ import subprocess
 import sys
 
 import pytest
+from tables import each
 
 import XRayTo3DLib
 
 
-@pytest.mark.parametrize("name", XRayTo3DLib.__all__)
+@each("name", XRayTo3DLib.__all__)
 def test_public_names_exist_and_are_documented(name):
     value = getattr(XRayTo3DLib, name)
     if not isinstance(value, float):

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from tables import each
 from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkFiltersCore import vtkFeatureEdges
 from vtkmodules.vtkIOGeometry import vtkOBJReader, vtkSTLReader
@@ -33,8 +34,8 @@ def open_edges(polydata) -> int:
     return edges.GetOutput().GetNumberOfCells()
 
 
-@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (1.0, 1.3, 2.5)])
-@pytest.mark.parametrize("mirror", [1, -1])
+@each("spacing", [(1.0, 1.0, 1.0), (1.0, 1.3, 2.5)])
+@each("mirror", [1, -1])
 def test_a_ball_has_its_volume_and_place_in_any_direction(turn, spacing, mirror):
     grid = Grid((44, 36, 30), spacing, (10, -200, 35), turn * [1, mirror, 1])
     radius = 14.0

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tables import each
 
 from XRayTo3DLib.cli import command
 from XRayTo3DLib.errors import InputError
@@ -15,7 +16,7 @@ from XRayTo3DLib.progress import Cancelled
 COMMANDS = ("demo", "drr", "reconstruct", "evaluate", "models", "train")
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@each("name", COMMANDS)
 def test_every_help_has_description_and_examples(run, name):
     found = run(name, "--help")
     assert found.code == 0
@@ -23,7 +24,7 @@ def test_every_help_has_description_and_examples(run, name):
     assert len(found.out.split("options:")[0]) > 200
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@each("name", COMMANDS)
 def test_lengths_in_help_have_their_unit(run, name):
     lines = run(name, "--help").out.split("options:")[1].splitlines()
     # An option whose value is called MM says "mm" in its help, on the same or on the next lines.
@@ -65,7 +66,7 @@ def test_module_is_the_command():
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize(
+@each(
     "arguments",
     [
         [],

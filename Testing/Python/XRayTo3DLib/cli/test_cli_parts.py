@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from tables import each
 
 from XRayTo3DLib.anatomy.surfaces import extract_surface
 from XRayTo3DLib.cli.options import count, detector_size, per_view, pixel_spacing, positive
@@ -43,7 +44,7 @@ class TestOptions:
     def test_own_value_wins_wherever_it_stands(self):
         assert per_view(["AP=2", "1"], ["AP"], "--sdd", positive) == {"AP": 2.0}
 
-    @pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "x", ""])
+    @each("text", ["0", "-1", "nan", "inf", "x", ""])
     def test_positive_refuses(self, text):
         with pytest.raises(argparse.ArgumentTypeError):
             positive(text)
@@ -95,7 +96,7 @@ class TestOutputs:
 
 
 class TestDetail:
-    @pytest.mark.parametrize("distance", [None, 1500.0])
+    @each("distance", [None, 1500.0])
     def test_matched_pixels_measure_the_same_rays(self, distance):
         """Means of exact line integrals are close to exact line integrals at the larger pixels' centres."""
         phantom = thorax_phantom()

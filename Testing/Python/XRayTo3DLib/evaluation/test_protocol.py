@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tables import each
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.evaluation.protocol import body_centre, protocol_grid, scan_top
@@ -21,7 +22,7 @@ def ct(with_couch: bool) -> Volume:
     return Volume(array, grid)
 
 
-@pytest.mark.parametrize("with_couch", [False, True])
+@each("with_couch", [False, True])
 def test_grid_hangs_from_the_scans_top_centred_on_the_body(with_couch):
     volume = ct(with_couch)
     x, y = body_centre(volume)

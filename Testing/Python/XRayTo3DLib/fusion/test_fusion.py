@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage
+from tables import each
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.fusion.closed_form import distribute, fuse_slabs
@@ -38,7 +39,7 @@ def seen(volume: Volume, projections) -> list[Radiograph]:
     return [Radiograph(p.numpy(), v) for p, v in zip(project(mu, volume.grid, projections), projections, strict=True)]
 
 
-@pytest.mark.parametrize("beta", [0.0, 0.5, 1.0, 2.0])
+@each("beta", [0.0, 0.5, 1.0, 2.0])
 def test_closed_form_re_projects_exactly_and_stays_positive(beta, rng):
     values = rng.random((12, 5, 6)) * (rng.random((12, 5, 6)) > 0.3)
     measured = 3.0 * rng.random((5, 6)) * values.sum(axis=0)
@@ -67,9 +68,7 @@ def test_empty_ray_is_filled_evenly_inside_the_body():
     np.testing.assert_allclose(result.ravel(), [0, 0.5, 0.5, 0])
 
 
-@pytest.mark.parametrize(
-    ("words", "distance"), [(["AP"], None), (["AP", "LAT"], None), (["AP", "LAT+10"], None), (["AP", "LAT"], 1500.0)]
-)
+@each(("words", "distance"), [(["AP"], None), (["AP", "LAT"], None), (["AP", "LAT+10"], None), (["AP", "LAT"], 1500.0)])
 def test_views_agree_and_the_volume_comes_closer(truth, words, distance):
     start = Volume(ndimage.gaussian_filter(truth.array, 1.5), GRID, "1/mm")
     radiographs = seen(truth, views(words, distance))

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tables import each
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.grid import Grid
@@ -24,7 +25,7 @@ def same(a: Projection, b: Projection) -> None:
     assert a.size == b.size
 
 
-@pytest.mark.parametrize("projection", ALL)
+@each("projection", ALL)
 def test_the_matrix_follows_the_rays(projection, rng):
     points, directions = projection.rays()
     picks = rng.integers(0, len(points), 30)
@@ -33,7 +34,7 @@ def test_the_matrix_follows_the_rays(projection, rng):
     assert landing == pytest.approx(np.stack([picks % 50, picks // 50], axis=1), abs=1e-6)
 
 
-@pytest.mark.parametrize("projection", [CONE, UNMIRRORED])
+@each("projection", [CONE, UNMIRRORED])
 def test_a_cone_matrix_there_and_back(projection):
     for scale in (1.0, -3.0, 1e-4):
         back = Projection.from_matrix(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tables import each
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.iec import IecPose, from_iec, gantry_and_couch, source_direction, to_iec
@@ -11,7 +12,7 @@ from XRayTo3DLib.geometry.projection import Projection
 from XRayTo3DLib.geometry.views import view_projection
 
 
-@pytest.mark.parametrize(
+@each(
     ("gantry", "couch", "source"),
     [
         (0, 0, (0, -1, 0)),  # above a patient who lies supine
@@ -36,7 +37,7 @@ def test_every_direction_has_angles(rng):
         np.testing.assert_allclose(source_direction(gantry, couch), axis, atol=1e-9)
 
 
-@pytest.mark.parametrize(("view", "gantry"), [("AP", 0), ("PA", 180), ("LLAT", 270), ("RLAT", 90), ("AP+10", 350)])
+@each(("view", "gantry"), [("AP", 0), ("PA", 180), ("LLAT", 270), ("RLAT", 90), ("AP+10", 350)])
 def test_named_views(view, gantry):
     projection = view_projection(view, (10, 20, 30), (40, 30), (1.0, 2.0), 1020.0, 700.0)
     pose = to_iec(projection, (10, 20, 30))
@@ -58,7 +59,7 @@ def test_a_receptor_turned_counter_clockwise_seen_from_the_source():
     np.testing.assert_allclose(projection.source, (0, -1000, 0), atol=1e-9)
 
 
-@pytest.mark.parametrize("known", [True, False])
+@each("known", [True, False])
 def test_any_pose_comes_back(rng, known):
     for _ in range(100):
         turn, _ = np.linalg.qr(rng.normal(size=(3, 3)))

@@ -4,6 +4,7 @@ from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
+from tables import each
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.grid import Grid
@@ -22,14 +23,14 @@ def land(view: str, *points, **settings):
     return at, depth
 
 
-@pytest.mark.parametrize("view", ["AP", "PA", "LAT", "LLAT", "RLAT", "LAO30", "RAO20", "LAO30CRAN15", "RAO20CAUD10", "AP+10"])
+@each("view", ["AP", "PA", "LAT", "LLAT", "RLAT", "LAO30", "RAO20", "LAO30CRAN15", "RAO20CAUD10", "AP+10"])
 def test_every_picture_stands_upright_around_the_isocentre(view):
     at, _ = land(view, HEAD, FEET, [0, 0, 0])
     assert at[0, 1] < -10 and at[1, 1] > 10
     assert at[2] == pytest.approx(0, abs=1e-9)
 
 
-@pytest.mark.parametrize("view", ["AP", "PA", "LAO30", "RAO20", "CRAN20"])
+@each("view", ["AP", "PA", "LAO30", "RAO20", "CRAN20"])
 def test_frontal_pictures_have_the_patients_left_on_the_right(view):
     at, _ = land(view, LEFT, RIGHT)
     assert at[0, 0] > 10 and at[1, 0] < -10
@@ -101,13 +102,13 @@ def test_rows_and_columns_have_their_own_spacing():
     assert at == pytest.approx(np.array([[10, 0], [0, -25]]))
 
 
-@pytest.mark.parametrize("size", [64, (64,), (64, 64, 1), "64", (64.5, 64), (0, 64), (-1, 64), None, ("a", "b"), (True, True)])
+@each("size", [64, (64,), (64, 64, 1), "64", (64.5, 64), (0, 64), (-1, 64), None, ("a", "b"), (True, True)])
 def test_sizes_that_no_detector_has_are_refused(size):
     with pytest.raises(InputError, match=r"detector size .* must be \(rows, columns\)"):
         view_projection("AP", size=size)
 
 
-@pytest.mark.parametrize("spacing", [0, -1.0, "a", None, (1.0, 2.0, 3.0), (1.0, "b"), float("nan"), (1.0, float("inf"))])
+@each("spacing", [0, -1.0, "a", None, (1.0, 2.0, 3.0), (1.0, "b"), float("nan"), (1.0, float("inf"))])
 def test_spacings_that_no_detector_has_are_refused(spacing):
     with pytest.raises(InputError, match=r"pixel spacing .* must be one or two positive numbers"):
         view_projection("AP", spacing=spacing)

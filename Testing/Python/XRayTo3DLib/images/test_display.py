@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from tables import each
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.views import view_projection
@@ -70,8 +71,8 @@ def test_clinical_look_of_a_chest_is_neither_white_nor_black(phantom, phantom_vo
         assert (shown[values == 0] == 0).all()
 
 
-@pytest.mark.parametrize("look", LOOKS)
-@pytest.mark.parametrize("value", [0.0, 3.0, -2.0, 1e-30, 1e30])
+@each("look", LOOKS)
+@each("value", [0.0, 3.0, -2.0, 1e-30, 1e30])
 def test_constant_pictures_have_one_grey(look, value):
     shown = to_display(radiograph(np.full((4, 5), value)), look)
     assert shown.dtype == np.float32
@@ -86,7 +87,7 @@ def test_one_bright_pixel_is_seen():
         assert np.isfinite(shown).all() and shown[3, 4] != shown[0, 0]
 
 
-@pytest.mark.parametrize("percentiles", [(99, 1), (50, 50), (-1, 99), (1, 101), (1, float("nan")), (1, 2, 3), ("a", 5)])
+@each("percentiles", [(99, 1), (50, 50), (-1, 99), (1, 101), (1, float("nan")), (1, 2, 3), ("a", 5)])
 def test_bad_percentiles_are_refused(patient, percentiles):
     with pytest.raises(InputError, match="0 <= low < high <= 100"):
         to_display(patient, "clinical", percentiles)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from beams import LEANS, beams, difference, grid_of
+from tables import each
 
 from XRayTo3DLib.geometry.views import view_projection
 from XRayTo3DLib.projection.projector import backproject, project
@@ -59,7 +60,7 @@ def test_results_do_not_depend_on_the_number_of_threads(rng, threads):
         assert difference(found[number][3], found[1][3]) < 1e-6
 
 
-@pytest.mark.parametrize("number", [1, 2])
+@each("number", [1, 2])
 def test_calls_from_several_threads_of_python(rng, threads, number):
     threads(number)
     volume, grid, views = scene(rng)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from beams import AXES, FLOAT32, beams, difference, grid_of, rms_difference, sampled_sums, smooth_volume
+from tables import each
 
 from XRayTo3DLib.projection import rays as integration
 from XRayTo3DLib.projection.rays import Rays, has_kernel, integrate, spread
@@ -34,9 +35,9 @@ def rays_of(points, directions, kinds, half_line=False, width=7):
     return Rays(torch.as_tensor(points), torch.as_tensor(directions), half_line, width, kinds)
 
 
-@pytest.mark.parametrize("half_line", [False, True])
-@pytest.mark.parametrize("twice", [False, True])
-@pytest.mark.parametrize(("axis", "sign"), AXES)
+@each("half_line", [False, True])
+@each("twice", [False, True])
+@each(("axis", "sign"), AXES)
 def test_the_sums_are_those_of_single_samples(back_end, rng, axis, sign, twice, half_line):
     volume = rng.normal(size=SHAPE)
     points, directions = lines(rng, axis, sign)
@@ -61,7 +62,7 @@ def test_rays_of_all_kinds_in_one_call(back_end, rng):
         assert difference(found, expected) < FLOAT32
 
 
-@pytest.mark.parametrize("half_line", [False, True])
+@each("half_line", [False, True])
 def test_rays_from_one_point(back_end, rng, half_line):
     volume, source = rng.normal(size=SHAPE), np.array([[5.3, -3.7, 4.6]])
     directions = np.insert(rng.uniform(-0.7, 0.7, (30, 2)), 1, 1.0, axis=1)
@@ -117,9 +118,9 @@ def test_two_samples_a_plane_are_more_exact_for_leaning_rays(back_end, monkeypat
     assert [errors["by itself", lean] == errors["once", lean] for lean in (0.04, 0.2, 0.6)] == [True, True, False]
 
 
-@pytest.mark.parametrize("half_line", [False, True])
-@pytest.mark.parametrize("twice", [False, True])
-@pytest.mark.parametrize(("axis", "sign"), AXES)
+@each("half_line", [False, True])
+@each("twice", [False, True])
+@each(("axis", "sign"), AXES)
 def test_the_adjoint_is_the_transpose(back_end, rng, axis, sign, twice, half_line):
     rays = rays_of(*lines(rng, axis, sign), axis + 3 * twice, half_line)
     for dtype, bound in ((torch.float32, 1e-6), (torch.float64, 1e-14)):
@@ -132,9 +133,9 @@ def test_the_adjoint_is_the_transpose(back_end, rng, axis, sign, twice, half_lin
         assert abs(one - other) <= bound * float(forward.norm() * values.norm())
 
 
-@pytest.mark.parametrize("source", [False, True])
-@pytest.mark.parametrize("twice", [False, True])
-@pytest.mark.parametrize(("axis", "sign"), AXES)
+@each("source", [False, True])
+@each("twice", [False, True])
+@each(("axis", "sign"), AXES)
 def test_the_derivatives_by_points_and_directions(back_end, rng, axis, sign, twice, source):
     volume = torch.as_tensor(rng.random(SHAPE))
     points, directions = lines(rng, axis, sign)

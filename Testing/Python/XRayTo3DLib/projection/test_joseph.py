@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from beams import AXES, FLOAT32, LEANS, assert_seen_where_not_finite, beams, difference, grid_of, reference
+from tables import each
 
 from XRayTo3DLib.projection.projector import backproject, project
 
@@ -14,7 +15,7 @@ def kernel(monkeypatch):
     monkeypatch.delenv("XRAYTO3D_NUMBA", raising=False)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
+@each("value", [np.nan, np.inf])
 def test_what_is_not_finite_is_seen(rng, value):
     assert_seen_where_not_finite(rng, value)
 
@@ -28,8 +29,8 @@ def guarded(shape, fill):
 THIN = [(1, 9, 8), (9, 1, 8), (9, 8, 1), (2, 9, 8), (9, 2, 8), (9, 8, 2), (1, 1, 8), (1, 1, 1), (7, 9, 8)]
 
 
-@pytest.mark.parametrize("slopes", [False, True])
-@pytest.mark.parametrize("shape", THIN)
+@each("slopes", [False, True])
+@each("shape", THIN)
 def test_nothing_beside_the_volume_is_read_or_written(rng, shape, slopes):
     sizes = np.array(shape[::-1])
     volume, _ = guarded(shape, 1e30)
@@ -64,7 +65,7 @@ def test_widths_that_fill_no_tile(rng):
         assert difference(found, reference(volume, grid, [other])[0]) < FLOAT32
 
 
-@pytest.mark.parametrize("axis", range(3))
+@each("axis", range(3))
 def test_an_adjoint_of_several_pieces(rng, axis):
     # More planes than one thread's piece of work holds, and rays that stop at a source inside.
     size = [9, 10, 11]

@@ -21,6 +21,7 @@ from beams import (
     rms_difference,
     views_of,
 )
+from tables import each
 
 from XRayTo3DLib.geometry.grid import Grid
 from XRayTo3DLib.geometry.views import view_projection
@@ -36,8 +37,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "Benchmarks"))
 from exact import index_rays, trilinear_integrals
 
 
-@pytest.mark.parametrize("distance", [None, 700.0])
-@pytest.mark.parametrize("direction", BEAM_DIRECTIONS[:4])
+@each("distance", [None, 700.0])
+@each("direction", BEAM_DIRECTIONS[:4])
 def test_integrals_converge_to_the_closed_form(turn, distance, direction):
     # A smooth object, made of nested shells, so that the error is that of the projector and not of the voxels' edges.
     shells = [Ellipsoid((7, -11, 4), (1.0 * r, 0.8 * r, 0.9 * r), 0.0015, (20, 10, 30)) for r in range(20, 52, 2)]
@@ -123,7 +124,7 @@ def test_types_are_kept_and_whole_numbers_accepted(rng):
     assert counts.dtype == torch.float32 and counts.max() > 0
 
 
-@pytest.mark.parametrize("name", beams.DIRECTIONS)
+@each("name", beams.DIRECTIONS)
 def test_views_of_every_kind_measure_the_exact_integral(name):
     grid = beams.grid_of(name, (28, 26, 30))
     volume = beams.smooth_volume(grid)
@@ -134,8 +135,8 @@ def test_views_of_every_kind_measure_the_exact_integral(name):
             assert rms_difference(project(volume, grid, [view])[0].ravel(), exact) < 8e-4, (kind, axis)
 
 
-@pytest.mark.parametrize("name", beams.DIRECTIONS)
-@pytest.mark.parametrize(("axis", "sign"), AXES)
+@each("name", beams.DIRECTIONS)
+@each(("axis", "sign"), AXES)
 def test_float32_is_as_good_as_the_float64_reference(back_end, rng, name, axis, sign):
     grid = beams.grid_of(name)
     volume, views = rng.normal(size=grid.shape).astype(np.float32), views_of(grid, axis, sign)

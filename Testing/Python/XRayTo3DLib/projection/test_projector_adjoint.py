@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from beams import AXES, BEAM_DIRECTIONS, FLOAT32, beam, difference, in_float64, isotropic_grid, views_of
+from tables import each
 
 from XRayTo3DLib.geometry.grid import Grid
 from XRayTo3DLib.geometry.views import view_projection
@@ -13,9 +14,9 @@ from XRayTo3DLib.projection import rays as integration
 from XRayTo3DLib.projection.projector import backproject, project
 
 
-@pytest.mark.parametrize("mirror", [1, -1])
-@pytest.mark.parametrize("distance", [None, 700.0])
-@pytest.mark.parametrize("direction", BEAM_DIRECTIONS)
+@each("mirror", [1, -1])
+@each("distance", [None, 700.0])
+@each("direction", BEAM_DIRECTIONS)
 def test_the_adjoint_is_the_transpose(rng, turn, direction, distance, mirror):
     grid = Grid((9, 8, 7), (14.0, 13.0, 15.0), (-60, -50, -40), turn * [1, mirror, 1])
     views = [beam(direction, distance), view_projection("LAO30", (7, -11, 4), (9, 7), 15.0, distance)]
@@ -36,8 +37,8 @@ def test_the_adjoint_in_chunks_too(rng, monkeypatch):
     assert torch.allclose(backproject([picture], grid, views), whole[1], atol=1e-12)
 
 
-@pytest.mark.parametrize("name", beams.DIRECTIONS)
-@pytest.mark.parametrize(("axis", "sign"), AXES)
+@each("name", beams.DIRECTIONS)
+@each(("axis", "sign"), AXES)
 def test_the_dot_product_in_float32(back_end, rng, name, axis, sign):
     # The volume is not zero on its faces, and the outermost rays pass it.
     grid = beams.grid_of(name)

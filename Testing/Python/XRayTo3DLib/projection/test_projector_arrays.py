@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from beams import LEANS, beams, grid_of
+from tables import each
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.projection.projector import Preview, backproject, project
@@ -25,7 +26,7 @@ def other_kinds(array):
     }
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@each("dtype", [np.float32, np.float64])
 def test_any_layout_gives_the_same_picture(rng, back_end, dtype):
     grid = grid_of("oblique")
     view = beams(grid, 1, 1, LEANS["leaning"])["cone"]
@@ -42,7 +43,7 @@ def test_any_layout_gives_the_same_picture(rng, back_end, dtype):
             assert torch.equal(backproject([other], grid, [view]), back), kind
 
 
-@pytest.mark.parametrize("dtype", [np.int16, np.uint8, np.uint16, np.bool_])
+@each("dtype", [np.int16, np.uint8, np.uint16, np.bool_])
 def test_whole_numbers_count_as_float32(rng, back_end, dtype):
     grid = grid_of("straight")
     view = beams(grid, 2, -1, LEANS["steep"])["parallel"]

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from beams import AXES, BEAM_DIRECTIONS, FLOAT32, LEANS, beam, difference, in_float64, isotropic_grid, pose_of, rigid, views_of
+from tables import each
 
 from XRayTo3DLib.geometry.grid import Grid
 from XRayTo3DLib.geometry.views import view_projection
@@ -24,8 +25,8 @@ def test_a_pose_moves_the_volume():
     assert torch.equal(both[0], still) and torch.allclose(both[1], moved)
 
 
-@pytest.mark.parametrize("name", beams.DIRECTIONS)
-@pytest.mark.parametrize("axis", range(3))
+@each("name", beams.DIRECTIONS)
+@each("axis", range(3))
 def test_a_pose_is_a_volume_elsewhere(back_end, rng, name, axis):
     grid, pose = beams.grid_of(name), pose_of()
     volume, views = rng.normal(size=grid.shape).astype(np.float32), views_of(grid, axis, 1)
@@ -37,7 +38,7 @@ def test_a_pose_is_a_volume_elsewhere(back_end, rng, name, axis):
             assert difference(found, picture) < FLOAT32 * (1 if own is not pose.to(torch.float32) else 3)
 
 
-@pytest.mark.parametrize("aligned", [False, True])
+@each("aligned", [False, True])
 def test_several_poses_of_one_view(back_end, rng, aligned):
     grid = beams.grid_of()
     volume = rng.normal(size=grid.shape).astype(np.float32)
@@ -91,8 +92,8 @@ def numeric_gradient(value, at: torch.Tensor, step: float = 1e-7) -> np.ndarray:
     return gradient
 
 
-@pytest.mark.parametrize("kind", ["cone", "parallel", "tilted", "tilted parallel", "cone matrix", "parallel matrix"])
-@pytest.mark.parametrize(("axis", "sign"), AXES)
+@each("kind", ["cone", "parallel", "tilted", "tilted parallel", "cone matrix", "parallel matrix"])
+@each(("axis", "sign"), AXES)
 def test_pose_gradients_are_those_of_finite_differences(back_end, rng, axis, sign, kind):
     # Bright to its faces, and seen past all of them: what happens at the borders counts.
     grid = beams.grid_of(list(beams.DIRECTIONS)[axis + (sign > 0)], (12, 11, 13))
@@ -114,9 +115,9 @@ def test_pose_gradients_are_those_of_finite_differences(back_end, rng, axis, sig
             assert difference(gradient[3:], expected[3:]) < 1e-3
 
 
-@pytest.mark.parametrize("step", [1e-7, 1e-5])
-@pytest.mark.parametrize("distance", [None, 500.0])
-@pytest.mark.parametrize("direction", BEAM_DIRECTIONS[:3])
+@each("step", [1e-7, 1e-5])
+@each("distance", [None, 500.0])
+@each("direction", BEAM_DIRECTIONS[:3])
 def test_pose_gradients_where_the_detector_lies_along_the_voxel_axes(back_end, rng, direction, distance, step):
     # The shortcut for such a detector must not hide the first steps away from it.
     grid = beams.grid_of()
@@ -168,7 +169,7 @@ def test_one_pose_of_all_views_gathers_their_gradients(back_end, rng):
     assert together.abs().max() > 0
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@each("dtype", [torch.float32, torch.float64])
 def test_gradients_have_the_types_and_shapes_of_what_they_belong_to(back_end, rng, dtype):
     grid = beams.grid_of()
     views = list(beams.beams(grid, 1, 1, LEANS["leaning"]).values())
@@ -188,7 +189,7 @@ def test_gradients_have_the_types_and_shapes_of_what_they_belong_to(back_end, rn
         assert not project(values, grid, views, pose)[0].requires_grad
 
 
-@pytest.mark.parametrize(("axis", "sign"), AXES)
+@each(("axis", "sign"), AXES)
 def test_volume_gradients_are_those_of_finite_differences(back_end, rng, axis, sign):
     grid = beams.grid_of(list(beams.DIRECTIONS)[axis + (sign > 0)])
     views = views_of(grid, axis, sign)

@@ -4,6 +4,7 @@ import beams
 import numpy as np
 import pytest
 from beams import beam
+from tables import each
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.grid import Grid
@@ -14,23 +15,23 @@ SINGULAR, INFINITE = np.diag([1.0, 1, 0, 1]), np.diag([1.0, np.nan, 1, 1])
 NO_POSES = [np.eye(3), np.zeros((3, 4)), np.zeros((0, 4, 4)), np.zeros(4), 1.0, SINGULAR, INFINITE]
 
 
-@pytest.mark.parametrize("pose", [*NO_POSES, np.stack([np.eye(4), SINGULAR])])
-@pytest.mark.parametrize("quality", projector.QUALITIES)
+@each("pose", [*NO_POSES, np.stack([np.eye(4), SINGULAR])])
+@each("quality", projector.QUALITIES)
 def test_poses_that_are_none(pose, quality):
     grid = beams.grid_of()
     with pytest.raises(InputError, match="finite, invertible 4x4"):
         project(np.zeros(grid.shape), grid, [beam([0, 1, 0], None)], pose, quality)
 
 
-@pytest.mark.parametrize("quality", projector.QUALITIES)
-@pytest.mark.parametrize(("poses", "views"), [(2, 3), (3, 2), (3, 0)])
+@each("quality", projector.QUALITIES)
+@each(("poses", "views"), [(2, 3), (3, 2), (3, 0)])
 def test_as_many_poses_as_projections(quality, poses, views):
     grid = beams.grid_of()
     with pytest.raises(InputError, match=f"{poses} poses for {views} projections"):
         project(np.zeros(grid.shape), grid, [beam([0, 1, 0], None)] * views, np.stack([np.eye(4)] * poses), quality)
 
 
-@pytest.mark.parametrize("quality", projector.QUALITIES)
+@each("quality", projector.QUALITIES)
 def test_a_pose_with_a_perspective(quality):
     grid, pose = beams.grid_of(), np.eye(4)
     pose[3, 0] = 0.01

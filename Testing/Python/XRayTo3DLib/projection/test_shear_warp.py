@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from beams import AXES, LEANS, along, beams, grid_of, rms_difference, smooth_volume
+from tables import each
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.grid import Grid
@@ -38,9 +39,10 @@ def smooth():
     return smooth_volume(grid_of("straight", SIZE), fade=8).astype(np.float32)
 
 
-@pytest.mark.parametrize("name", ["straight", "oblique", "both"])
-@pytest.mark.parametrize(("axis", "sign"), AXES)
+@each("name", ["straight", "oblique", "both"])
+@each(("axis", "sign"), AXES)
 def test_previews_are_nearly_the_full_picture(back_end, smooth, swept, name, axis, sign):
+    swept.clear()
     grid = grid_of(name, SIZE)
     views = [view for lean in LEANS.values() for view in beams(grid, axis, sign, lean, (36, 34)).values()]
     full, previews = project(smooth, grid, views), project(smooth, grid, views, quality="preview")
@@ -51,8 +53,8 @@ def test_previews_are_nearly_the_full_picture(back_end, smooth, swept, name, axi
     assert not any(torch.equal(found, expected) for found, expected in zip(previews, full, strict=True))
 
 
-@pytest.mark.parametrize("distance", [None, 700.0])
-@pytest.mark.parametrize("word", ["AP", "PA", "LAT", "RLAT", (0, 0.0, 1)])
+@each("distance", [None, 700.0])
+@each("word", ["AP", "PA", "LAT", "RLAT", (0, 0.0, 1)])
 def test_previews_of_detectors_along_the_voxel_axes(back_end, smooth, word, distance):
     for name in ("straight", "left-handed"):
         grid = grid_of(name, SIZE)
@@ -92,8 +94,8 @@ def test_a_preview_is_kept_ready(back_end, smooth, monkeypatch):
     assert not torch.allclose(expected[0][0], expected[1][0], rtol=1e-2)
 
 
-@pytest.mark.parametrize("count", [2, 4])
-@pytest.mark.parametrize("dim", range(3))
+@each("count", [2, 4])
+@each("dim", range(3))
 def test_merged_planes_hold_the_same_in_all(rng, dim, count):
     volume = torch.as_tensor(rng.normal(size=(9, 10, 11)))
     merged = shear_warp._merge(volume, dim, count)
@@ -102,7 +104,7 @@ def test_merged_planes_hold_the_same_in_all(rng, dim, count):
     assert torch.allclose(merged.select(dim, 1), volume.narrow(dim, count, count).mean(dim=dim))
 
 
-@pytest.mark.parametrize(("axis", "sign"), AXES)
+@each(("axis", "sign"), AXES)
 def test_gradients_flow_through_previews(back_end, smooth, rng, axis, sign):
     grid = grid_of("both", SIZE)
     view = beams(grid, axis, sign, LEANS["leaning"], (20, 22))["cone"]
@@ -136,8 +138,8 @@ def fan(grid: Grid, width: int, first: float, last: float) -> Projection:
     return Projection(origin, row, [0, 0, 1], (6.0, abs(last - first) * 200 / (width - 1)), (21, width), source=source)
 
 
-@pytest.mark.parametrize(("first", "last"), [(6.0, 0.15), (0.15, 6.0)])
-@pytest.mark.parametrize("width", [31, 61, 62, 122])
+@each(("first", "last"), [(6.0, 0.15), (0.15, 6.0)])
+@each("width", [31, 61, 62, 122])
 def test_steep_fans_are_integrated_ray_by_ray(back_end, smooth, swept, width, first, last):
     # Where planes are crossed too steeply, a preview is nearly as good as the full picture.
     grid = grid_of("straight", SIZE)
@@ -148,8 +150,9 @@ def test_steep_fans_are_integrated_ray_by_ray(back_end, smooth, swept, width, fi
     assert not swept
 
 
-@pytest.mark.parametrize(("first", "last"), [(0.7, 0.0), (0.0, 1.2)])
+@each(("first", "last"), [(0.7, 0.0), (0.0, 1.2)])
 def test_wide_fans(back_end, smooth, swept, first, last):
+    swept.clear()
     grid = grid_of("straight", SIZE)
     view = fan(grid, 50, first, last)
     full = project(smooth, grid, [view])[0]
@@ -158,7 +161,7 @@ def test_wide_fans(back_end, smooth, swept, first, last):
     assert back_end == "torch" or len(swept) == 1
 
 
-@pytest.mark.parametrize(("axis", "sign"), AXES)
+@each(("axis", "sign"), AXES)
 def test_a_source_inside_the_volume(back_end, smooth, axis, sign):
     # What lies behind the source does not count; merged planes would be too thick for that, and so close to it.
     grid = grid_of("straight", SIZE)
@@ -187,7 +190,7 @@ def test_the_picture_that_is_warped_is_no_larger_than_the_shadow(smooth, swept, 
     assert project(smooth, grid, [beside], quality="preview")[0].abs().max() == 0
 
 
-@pytest.mark.parametrize("size", [(1, 20, 20), (20, 1, 20), (20, 20, 1), (5, 21, 22)])
+@each("size", [(1, 20, 20), (20, 1, 20), (20, 20, 1), (5, 21, 22)])
 def test_thin_volumes(back_end, rng, size):
     grid = grid_of("oblique", size)
     volume = rng.random(grid.shape).astype(np.float32)
@@ -198,7 +201,7 @@ def test_thin_volumes(back_end, rng, size):
             assert found.sum().item() == pytest.approx(full.sum().item(), rel=0.1)
 
 
-@pytest.mark.parametrize("dtype", [np.int16, np.uint8])
+@each("dtype", [np.int16, np.uint8])
 def test_whole_numbers(back_end, smooth, dtype):
     grid = grid_of("straight", SIZE)
     counts = (smooth * 1000).astype(dtype)

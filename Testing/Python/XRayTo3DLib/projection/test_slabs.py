@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from beams import AXES, DIRECTIONS, FLOAT32, LEANS, assert_seen_where_not_finite, beams, difference, grid_of, reference
+from tables import each
 
 from XRayTo3DLib.projection.projector import project
 
@@ -25,8 +26,8 @@ def copied(monkeypatch):
     return axes
 
 
-@pytest.mark.parametrize("name", DIRECTIONS)
-@pytest.mark.parametrize(("axis", "sign"), AXES)
+@each("name", DIRECTIONS)
+@each(("axis", "sign"), AXES)
 def test_many_rays_through_a_large_volume(rng, copied, name, axis, sign):
     grid = grid_of(name, (37, 41, 35))
     volume = rng.random(grid.shape).astype(np.float32)
@@ -49,7 +50,7 @@ def test_views_along_all_axes_together(rng, copied):
     assert sorted(copied) == [0, 1, 2]
 
 
-@pytest.mark.parametrize("shape", [(1, 9, 8), (9, 1, 8), (9, 8, 1), (2, 9, 8), (1, 1, 8), (1, 1, 1), (17, 9, 8)])
+@each("shape", [(1, 9, 8), (9, 1, 8), (9, 8, 1), (2, 9, 8), (1, 1, 8), (1, 1, 1), (17, 9, 8)])
 def test_thin_volumes_and_rays_at_their_borders(rng, shape):
     grid = grid_of("oblique", shape[::-1])
     volume = rng.normal(size=shape).astype(np.float32)
@@ -60,7 +61,7 @@ def test_thin_volumes_and_rays_at_their_borders(rng, shape):
                 assert np.abs(picture.numpy() - expected.numpy()).max() <= FLOAT32 * max(1, np.abs(expected.numpy()).max())
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
+@each("value", [np.nan, np.inf])
 def test_what_is_not_finite_is_seen(rng, copied, value):
     assert_seen_where_not_finite(rng, value)
     assert copied

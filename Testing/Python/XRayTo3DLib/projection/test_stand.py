@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from beams import AXES, DIRECTIONS, FLOAT32, difference, grid_of
+from tables import each
 
 from XRayTo3DLib.geometry.grid import Grid
 from XRayTo3DLib.geometry.projection import Projection
@@ -47,19 +48,24 @@ def ray_by_ray(volume, grid: Grid, views, pose=None):
 
 @pytest.fixture
 def shortcuts(monkeypatch):
-    """How many pictures were made by a shortcut."""
+    """How many pictures were made by a shortcut since it was asked last."""
     made = []
 
     def count(*arguments):
         made.append(integration.integrate_stand(*arguments))
         return made[-1]
 
+    def taken():
+        number = sum(picture is not None for picture in made)
+        made.clear()
+        return number
+
     monkeypatch.setattr(projector, "integrate_stand", count)
-    return lambda: sum(picture is not None for picture in made)
+    return taken
 
 
-@pytest.mark.parametrize("name", DIRECTIONS)
-@pytest.mark.parametrize(("axis", "sign"), AXES)
+@each("name", DIRECTIONS)
+@each(("axis", "sign"), AXES)
 def test_where_the_pixels_of_a_detector_meet_the_planes(name, axis, sign):
     grid = grid_of(name)
     to_index, minor = np.linalg.inv(grid.affine), [a for a in (0, 1, 2) if a != axis]
@@ -84,8 +90,8 @@ def test_where_the_pixels_of_a_detector_meet_the_planes(name, axis, sign):
         assert found.slope == pytest.approx(np.sqrt(slopes.mean()))
 
 
-@pytest.mark.parametrize("name", DIRECTIONS)
-@pytest.mark.parametrize(("axis", "sign"), AXES)
+@each("name", DIRECTIONS)
+@each(("axis", "sign"), AXES)
 def test_the_shortcut_gives_the_sums_of_single_rays(back_end, rng, shortcuts, name, axis, sign):
     grid = grid_of(name)
     volume = rng.normal(size=grid.shape).astype(np.float32)
@@ -94,14 +100,15 @@ def test_the_shortcut_gives_the_sums_of_single_rays(back_end, rng, shortcuts, na
     views = [detector(grid, axis, sign, *how) for how in chosen]
     pictures = project(volume, grid, views)
     # Without the kernel a sum along an axis is the only one; a turned grid's rays lean by a rounding error.
-    assert shortcuts() == len(views) if back_end == "numba" else name in ("oblique", "both") or shortcuts() == 1
+    taken = shortcuts()
+    assert taken == len(views) if back_end == "numba" else name in ("oblique", "both") or taken == 1
     for how, found, expected in zip(chosen, pictures, ray_by_ray(volume, grid, views), strict=True):
         assert found.dtype == torch.float32
         assert difference(found, expected) < FLOAT32, how
 
 
-@pytest.mark.parametrize("distance", [None, 400.0])
-@pytest.mark.parametrize("word", ["AP", "PA", "LAT", "RLAT"])
+@each("distance", [None, 400.0])
+@each("word", ["AP", "PA", "LAT", "RLAT"])
 def test_the_views_of_a_ct(back_end, rng, shortcuts, word, distance):
     volume = rng.normal(size=grid_of().shape).astype(np.float32)
     for grid in (grid_of(), grid_of("left-handed")):
@@ -122,7 +129,7 @@ def test_a_parallel_sum_in_float64(rng, shortcuts):
     assert shortcuts() == len(views)
 
 
-@pytest.mark.parametrize("axis", range(3))
+@each("axis", range(3))
 def test_pixels_on_voxels_are_the_sum_of_their_voxels(back_end, rng, axis):
     grid = grid_of()
     volume = rng.normal(size=grid.shape).astype(np.float32)
@@ -133,8 +140,8 @@ def test_pixels_on_voxels_are_the_sum_of_their_voxels(back_end, rng, axis):
     assert difference(found, volume.astype(np.float64).sum(axis=2 - axis) * grid.spacing[axis]) < 1e-6
 
 
-@pytest.mark.parametrize("kind", ["cone", "along", "leaning"])
-@pytest.mark.parametrize("axis", range(3))
+@each("kind", ["cone", "along", "leaning"])
+@each("axis", range(3))
 def test_detectors_beside_the_volume(back_end, rng, axis, kind):
     grid = grid_of()
     volume = rng.normal(size=grid.shape).astype(np.float32)
@@ -147,8 +154,8 @@ def test_detectors_beside_the_volume(back_end, rng, axis, kind):
     assert project(volume, grid, [away])[0].abs().max() == 0
 
 
-@pytest.mark.parametrize("thin", [(1, 14, 12), (14, 1, 12), (12, 14, 1), (2, 14, 12), (1, 1, 12), (1, 1, 1)])
-@pytest.mark.parametrize("axis", range(3))
+@each("thin", [(1, 14, 12), (14, 1, 12), (12, 14, 1), (2, 14, 12), (1, 1, 12), (1, 1, 1)])
+@each("axis", range(3))
 def test_thin_volumes(back_end, rng, thin, axis):
     grid = grid_of("straight", thin)
     volume = rng.normal(size=grid.shape).astype(np.float32)
@@ -157,8 +164,8 @@ def test_thin_volumes(back_end, rng, thin, axis):
         assert difference(project(volume, grid, [view])[0], ray_by_ray(volume, grid, [view])[0]) < FLOAT32, kind
 
 
-@pytest.mark.parametrize("place", [-3.3, -0.4, 0.02, 4.3, 6.03, 11.9, 12.5])
-@pytest.mark.parametrize(("axis", "sign"), AXES)
+@each("place", [-3.3, -0.4, 0.02, 4.3, 6.03, 11.9, 12.5])
+@each(("axis", "sign"), AXES)
 def test_sources_in_and_near_the_volume(back_end, rng, axis, sign, place):
     # Planes count that lie ahead of the source, however near it is: in index units it stands at ``place`` of 13 planes.
     grid = grid_of("straight", (13, 13, 13))
@@ -178,7 +185,7 @@ def test_sources_in_and_near_the_volume(back_end, rng, axis, sign, place):
         assert expected.abs().max() == project(volume, grid, [view])[0].abs().max() == 0
 
 
-@pytest.mark.parametrize("side", [-1, 1])
+@each("side", [-1, 1])
 def test_a_source_where_a_plane_is_sampled(back_end, rng, side):
     # Seen twice, a plane is looked at 0.41 gaps before it: there all pixels of a row meet in the source.
     grid = grid_of("straight", (13, 13, 13))
@@ -209,8 +216,8 @@ def test_what_is_no_stand(rng):
     assert stand(grid, replace(cone, spacing=(30.0, 30.0), origin=corner)) is None  # its outer rays follow other axes
 
 
-@pytest.mark.parametrize("angle", [0, 1e-8, 1e-7, 1e-6, 5e-6, 1e-5, 1e-3])
-@pytest.mark.parametrize("kind", KINDS)
+@each("angle", [0, 1e-8, 1e-7, 1e-6, 5e-6, 1e-5, 1e-3])
+@each("kind", KINDS)
 def test_detectors_that_are_nearly_along_the_voxel_axes(back_end, rng, angle, kind):
     grid = grid_of("straight", (30, 28, 26))
     volume = rng.normal(size=grid.shape).astype(np.float32)
@@ -235,8 +242,8 @@ def test_few_pixels_are_looked_at_one_by_one(rng, shortcuts, monkeypatch):
     assert shortcuts() == 1
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("axis", range(3))
+@each("kind", KINDS)
+@each("axis", range(3))
 def test_the_adjoint_of_a_shortcut(back_end, rng, axis, kind):
     # The adjoint goes ray by ray, and is the transpose all the same.
     grid = grid_of("left-handed")

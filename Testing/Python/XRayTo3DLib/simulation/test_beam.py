@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tables import each
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.grid import Grid
@@ -44,7 +45,7 @@ def test_two_energies_by_hand():
     assert beam.mean_energy() == pytest.approx((0.25 + 0.75) / (0.25 / 60 + 0.75 / 100))
 
 
-@pytest.mark.parametrize("kilovolts", [40, 80, 150])
+@each("kilovolts", [40, 80, 150])
 def test_slabs_agree_with_a_fine_sum(kilovolts):
     paths = {
         WATER: np.array([0.5, 4, 4, 4, 2, 0]),
@@ -111,7 +112,7 @@ def test_nothing_overflows_behind_metal():
     assert np.isfinite(measured).all() and measured[1] > measured[0] > 500
 
 
-@pytest.mark.parametrize("kilovolts", [39.9, 150.1, 0, -80, float("nan"), float("inf")])
+@each("kilovolts", [39.9, 150.1, 0, -80, float("nan"), float("inf")])
 def test_tubes_that_cannot_be(kilovolts, phantom_volume):
     with pytest.raises(InputError, match="40 to 150"):
         render_drr(phantom_volume, [fit_projection("AP", phantom_volume.grid, 16.0)], exposure=Exposure(kilovolts))

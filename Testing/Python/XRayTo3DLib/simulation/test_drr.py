@@ -7,6 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from tables import each
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.grid import Grid
@@ -21,7 +22,7 @@ from XRayTo3DLib.simulation.exposure import Exposure
 from XRayTo3DLib.simulation.phantom import Ellipsoid, Phantom
 
 
-@pytest.mark.parametrize("distance", [None, 1500.0])
+@each("distance", [None, 1500.0])
 def test_drr_of_the_phantom_is_its_line_integrals(phantom, phantom_volume, distance):
     projection = fit_projection("LAO30CRAN10", phantom_volume.grid, 8.0, distance)
     radiograph = render_drr(phantom_volume, [projection], ["LAO"])[0]
@@ -63,7 +64,7 @@ def test_a_moved_ct_is_the_ct_at_its_new_place(turn):
     np.testing.assert_array_equal(still, render_drr(volume, [projection])[0].line_integrals)
 
 
-@pytest.mark.parametrize("mirror", [1, -1])
+@each("mirror", [1, -1])
 def test_a_sheared_and_scaled_ct_gives_the_drr_of_its_resampled_copy(mirror, turn):
     grid = Grid((44, 40, 36), (3.0, 3.5, 4.0), (-70, -60 * mirror, -65), np.diag([1.0, mirror, 1.0]))
     volume = Phantom((Ellipsoid((0, 5, 0), (50, 40, 45), 0.0193, (20, 10, 5)),)).volume(grid, 3)
@@ -104,7 +105,7 @@ def test_moved_voxels_keep_their_places(phantom_volume, turn):
     assert moved.voxel_volume == pytest.approx(1.2 * 0.7 * phantom_volume.grid.voxel_volume)
 
 
-@pytest.mark.parametrize(
+@each(
     ("matrix", "match"),
     [
         (np.eye(3), "4x4"),
@@ -122,7 +123,7 @@ def test_transforms_that_are_none(matrix, match, phantom_volume):
         render_drr(phantom_volume, [fit_projection("AP", phantom_volume.grid, 16.0)], transform=matrix)
 
 
-@pytest.mark.parametrize("distance", [None, 1200.0])
+@each("distance", [None, 1200.0])
 def test_fitted_detector_holds_the_whole_volume(phantom_volume, distance):
     projection = fit_projection("AP+20", phantom_volume.grid, 4.0, distance)
     columns_rows = projection.project(phantom_volume.grid.corners)
@@ -150,7 +151,7 @@ def test_a_detector_behind_the_source_sees_nothing(phantom_volume):
         render_drr(phantom_volume, [turned])
 
 
-@pytest.mark.parametrize("depth", [0.0, 100.0, 141.0])
+@each("depth", [0.0, 100.0, 141.0])
 def test_a_source_inside_the_ct_is_an_error(phantom_volume, depth):
     # The CT reaches 144 mm to the front.
     projection = view_projection("AP", (0, 0, 0), (16, 16), 8.0, 1000.0, max(depth, 1e-3))
@@ -193,7 +194,7 @@ def test_absurd_geometry_costs_nothing(phantom_volume):
     assert peak < 200_000
 
 
-@pytest.mark.parametrize(
+@each(
     ("settings", "match"),
     [({"quality": "best"}, "quality"), ({"names": ["a", "b"]}, "names"), ({"exposure": 80}, "must be an Exposure")],
 )
@@ -202,7 +203,7 @@ def test_settings_that_are_none(settings, match, phantom_volume):
         render_drr(phantom_volume, [fit_projection("AP", phantom_volume.grid, 16.0)], **settings)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
+@each("value", [np.nan, np.inf])
 def test_a_broken_voxel_is_an_error(phantom_volume, value):
     array = phantom_volume.array.copy()
     array[3, 4, 5] = value

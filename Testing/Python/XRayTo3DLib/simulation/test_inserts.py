@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tables import each
 from vtkmodules.vtkCommonDataModel import vtkPolyData
 from vtkmodules.vtkCommonTransforms import vtkTransform
 from vtkmodules.vtkFiltersCore import vtkAppendPolyData, vtkReverseSense
@@ -89,8 +90,8 @@ def added(volume, inserts, projection=None, **settings) -> np.ndarray:
     return rendered(volume, inserts, projection, **settings) - rendered(volume, (), projection, **settings)
 
 
-@pytest.mark.parametrize("distance", [None, 1000.0])
-@pytest.mark.parametrize("radius", [2.0, 25.0])
+@each("distance", [None, 1000.0])
+@each("radius", [2.0, 25.0])
 def test_a_sphere_has_the_thickness_of_a_sphere(radius, distance):
     projection = view(size=(40, 40), spacing=radius / 16, distance=distance)
     exact = Phantom((Ellipsoid(CENTRE, (radius,) * 3, TITANIUM),)).line_integrals(projection)
@@ -127,7 +128,7 @@ def test_a_long_thin_rod_in_any_direction_keeps_its_thickness():
     assert added(tissue(-1000.0), [Insert(polydata(moved), 0.1)], along)[0, 0] == pytest.approx(12.0, rel=0.01)
 
 
-@pytest.mark.parametrize("kilovolts", [None, 80])
+@each("kilovolts", [None, 80])
 def test_what_is_like_its_surroundings_changes_nothing(kilovolts, turn):
     hu = 600.0
     block = tissue(hu, direction=turn)
@@ -137,7 +138,7 @@ def test_what_is_like_its_surroundings_changes_nothing(kilovolts, turn):
         assert np.abs(change).max() < 2e-3 * rendered(block, (), projection, exposure=Exposure(kilovolts)).max()
 
 
-@pytest.mark.parametrize("kilovolts", [None, 80])
+@each("kilovolts", [None, 80])
 def test_a_mask_on_the_grid_of_the_ct_is_the_ct_with_other_voxels(kilovolts, turn, rng):
     volume = tissue(0.0, direction=turn * [1, -1, 1], spacing=(3.0, 4.0, 5.0))
     volume.array[:] = rng.uniform(-1000, 2000, volume.array.shape)
@@ -176,7 +177,7 @@ def test_in_a_polychromatic_beam_each_material_hardens_as_it_does():
         assert found == pytest.approx(exact, rel=2e-3)
 
 
-@pytest.mark.parametrize("kilovolts", [None, 90])
+@each("kilovolts", [None, 90])
 def test_where_inserts_overlap_the_later_metal_counts(kilovolts):
     projection = view("AP", (1, 1), 1.0, None)
     block = tissue(0.0)
@@ -284,7 +285,7 @@ def test_a_misplaced_insert_is_an_error(phantom_volume):
         )
 
 
-@pytest.mark.parametrize(
+@each(
     ("shape", "match"),
     [
         (vtkPolyData(), "no triangles"),
@@ -318,7 +319,7 @@ def test_a_surface_with_a_hole_or_a_lost_point_is_refused(phantom_volume):
         render_drr(phantom_volume, projection, inserts=[Insert(sphere(10), "steel", label=1)])
 
 
-@pytest.mark.parametrize(
+@each(
     ("material", "match"),
     [
         ("wood", "titanium, steel, cobalt-chromium"),

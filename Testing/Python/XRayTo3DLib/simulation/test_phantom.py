@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from tables import each
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.grid import Grid
@@ -86,7 +87,7 @@ def test_heart_left_liver_right_spine_behind(phantom_volume):
     assert at(0, 52, 0) > 200 > at(0, -52, 0)
 
 
-@pytest.mark.parametrize("mirror", [1, -1])
+@each("mirror", [1, -1])
 def test_voxels_follow_an_oblique_grid(turn, mirror):
     ball = Phantom((Ellipsoid((10, 20, 30), (30, 20, 25), MU_WATER),))
     direction = turn * [1, 1, mirror]

@@ -10,6 +10,7 @@ import pytest
 import torch
 from backprojector import CARD, LEFT, RIGHT, Backprojector
 from scipy import ndimage
+from tables import each
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.grid import Grid
@@ -70,7 +71,7 @@ def close(found: np.ndarray, wanted: np.ndarray) -> bool:
     return bool(np.abs(found - wanted).mean() <= 0.02 * np.abs(wanted).mean())
 
 
-@pytest.mark.parametrize(("words", "distance"), PAIRS)
+@each(("words", "distance"), PAIRS)
 def test_every_picture_reaches_the_model_where_it_belongs(model, body, words, distance):
     plain = xrays(body, words, distance)
     first, second = plain

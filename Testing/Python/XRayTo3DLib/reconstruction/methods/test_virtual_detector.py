@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tables import each
 
 from XRayTo3DLib.geometry.grid import Grid
 from XRayTo3DLib.geometry.views import view_projection
@@ -20,9 +21,7 @@ def reference(volume, projection):
     return render_drr(volume, [virtual_detector.virtual_projection(projection, GRID)])[0].line_integrals
 
 
-@pytest.mark.parametrize(
-    ("view", "distance"), [("AP", None), ("LAT+8", None), ("AP", 1400.0), ("LAO30CRAN10", 1000.0), ("PA", 1400.0)]
-)
+@each(("view", "distance"), [("AP", None), ("LAT+8", None), ("AP", 1400.0), ("LAO30CRAN10", 1000.0), ("PA", 1400.0)])
 def test_fine_offset_turned_detectors_all_give_the_same_virtual_picture(phantom_volume, view, distance):
     real = view_projection(view, (15, -10, 5), (420, 420), 2.0, distance)
     turned = np.radians(20)
@@ -45,7 +44,7 @@ def test_aligned_parallel_pixels_are_taken_unchanged(phantom_volume):
     np.testing.assert_allclose(found[margin : margin + 48, margin : margin + 48], picture, atol=1e-5)
 
 
-@pytest.mark.parametrize("distance", [None, 1000.0])
+@each("distance", [None, 1000.0])
 def test_matrix_puts_points_on_pixels_and_measures_depth(distance):
     virtual = virtual_detector.virtual_projection(view_projection("LAT", GRID.centre, (8, 8), 4.0, distance), GRID)
     matrix = virtual_detector.matrix(virtual, GRID)
@@ -64,7 +63,7 @@ def test_beam_names_the_axis_in_the_grids_own_frame(turn):
     assert told[3] == pytest.approx(48 * 8.0 / 800.0)
 
 
-@pytest.mark.parametrize(("view", "distance"), [("LAT+10", None), ("LAO30CRAN10", 1000.0)])
+@each(("view", "distance"), [("LAT+10", None), ("LAO30CRAN10", 1000.0)])
 def test_mirrored_views_are_the_views_of_the_mirrored_patient(phantom_volume, turn, view, distance):
     """What the library would compute for the mirrored beam is what ``mirrored`` says."""
     projection = view_projection(view, GRID.centre, (8, 8), 4.0, distance)
