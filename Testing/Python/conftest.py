@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # a worker a processor: threads of each would wait for the other's
 for _folder in (ROOT, ROOT / "XRayTo3D"):
     if str(_folder) not in sys.path:
         sys.path.insert(0, str(_folder))
