@@ -10,7 +10,7 @@ import numpy as np
 from XRayTo3DLib.evaluation import metrics
 from XRayTo3DLib.evaluation.cases import Case
 from XRayTo3DLib.evaluation.comparison import IMAGE_FIGURES, STRUCTURE_FIGURES, compare, structures
-from XRayTo3DLib.fusion.reprojection import reproject, reprojection_error
+from XRayTo3DLib.fusion.reprojection import errors_of, reproject
 from XRayTo3DLib.geometry.grid import Grid
 from XRayTo3DLib.images.labelmap import Labelmap
 from XRayTo3DLib.images.radiograph import Radiograph
@@ -72,7 +72,7 @@ def _structure(name: str, labels: Labelmap | None, both: dict[str, Any]) -> tupl
 def reprojection_figure(answer: Volume, radiographs: Sequence[Radiograph]) -> float | None:
     """The worst view's relative error of the line integrals; ``None`` when a radiograph is blank."""
     pictures = reproject(to_attenuation(answer), radiographs)
-    return _finite(max(reprojection_error(r.line_integrals, p) for r, p in zip(radiographs, pictures, strict=True)))
+    return _finite(max(errors_of(radiographs, pictures)))
 
 
 def ceiling_figures(case: Case) -> dict[str, Any]:

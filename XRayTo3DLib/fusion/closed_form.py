@@ -36,17 +36,24 @@ def check_beta(beta: float) -> None:
 
 
 def distribute(
-    values: np.ndarray, measured: np.ndarray, step: float, beta: float = BETA, inside: np.ndarray | None = None
+    values: np.ndarray,
+    measured: np.ndarray,
+    step: float,
+    beta: float = BETA,
+    inside: np.ndarray | None = None,
+    valid: np.ndarray | None = None,
 ) -> np.ndarray:
     """Attenuation corrected so that each ray's sum is the measured one; rays run along the first axis.
 
     ``values`` (depth, rows, columns) in 1/mm, not negative; ``measured`` line integrals (rows, columns); ``step`` mm between
-    samples; ``inside`` (depth, rows, columns) where an empty ray may be filled, everywhere by default. Returns float64 of the
-    same shape whose ``sum(axis=0) * step`` is ``measured`` (0 where that is negative) to rounding. What clipping at zero takes
-    away is taken from the rest of the ray.
+    samples; ``inside`` (depth, rows, columns) where an empty ray may be filled, everywhere by default; ``valid`` (rows, columns)
+    which rays were measured: others stay as they are. Returns float64 of the same shape whose ``sum(axis=0) * step`` is
+    ``measured`` (0 where that is negative) to rounding. What clipping at zero takes away is taken from the rest of the ray.
     """
     check_beta(beta)
     _check_step(step)
+    if valid is not None:
+        measured = np.where(valid, measured, 0)
     if not (np.isfinite(values).all() and np.isfinite(measured).all()):
         raise InputError("The volume or the image holds NaN or infinite values: fusion needs finite ones.")
     result = np.maximum(np.asarray(values, dtype=np.float64), 0)
@@ -59,6 +66,8 @@ def distribute(
     result = np.where(empty, fill * (target / fill.sum(axis=0)), result)
     for _ in range(len(result) + 1):
         missing = target - result.sum(axis=0)
+        if valid is not None:
+            missing = np.where(valid, missing, 0)
         if np.abs(missing).max() <= 1e-12 * max(1.0, float(target.max())):
             break
         weights = np.where(result > 0, np.maximum(result, 1e-300) ** beta, 0.0)
@@ -90,6 +99,7 @@ def fuse_slabs(volume: Volume, radiograph: Radiograph, step: float, beta: float 
     direction = np.stack([projection.row_direction, projection.column_direction, ray], axis=1)
     for first in range(0, projection.size[0], rows):
         part = radiograph.line_integrals[first : first + rows]
+        valid = None if radiograph.valid is None else radiograph.valid[first : first + rows]
         corner = projection.origin + first * projection.spacing[0] * projection.column_direction + (depths.min() + step / 2) * ray
         grid = Grid(
             (part.shape[1], part.shape[0], count),
@@ -98,7 +108,7 @@ def fuse_slabs(volume: Volume, radiograph: Radiograph, step: float, beta: float 
             direction,
         )
         coarse = resample(volume, grid).array
-        yield Volume(distribute(coarse, part, step, beta).astype(np.float32), grid, "1/mm")
+        yield Volume(distribute(coarse, part, step, beta, valid=valid).astype(np.float32), grid, "1/mm")
 
 
 def _check_step(step: float) -> None:

@@ -64,6 +64,8 @@ def fuse(
     ``tolerance``, after ``iterations`` rounds (0: the volume as it is), or when rounds no longer help (views that contradict each
     other), and returns the best round. Raises :class:`InputError` for a volume in the wrong unit or with NaN, no radiographs, and
     numbers that mean nothing.
+
+    Pixels that are not valid neither pull nor count: their rays are corrected by what crosses them.
     """
     _check(volume, radiographs, beta, tolerance, iterations)
     if iterations == 0:
@@ -122,18 +124,26 @@ class _Rays:
     def __init__(self, radiographs: Sequence[Radiograph], grid: Grid) -> None:
         self.grid = grid
         self.views = [r.projection for r in radiographs]
-        self.measured = [torch.as_tensor(r.line_integrals, dtype=torch.float32).clamp(min=0) for r in radiographs]
-        #: What a ray of ones deposits in each voxel, a volume a view.
-        self.lengths = [backproject([torch.ones_like(m)], grid, [v]) for m, v in zip(self.measured, self.views, strict=True)]
+        #: 1 for a ray that was measured, 0 for one that was not: it pulls nothing, and what it measured is never looked at.
+        self.counts = [
+            torch.as_tensor(np.ones(r.projection.size) if r.valid is None else r.valid, dtype=torch.float32) for r in radiographs
+        ]
+        self.measured = [
+            torch.where(counts > 0, torch.as_tensor(r.line_integrals, dtype=torch.float32), 0).clamp(min=0)
+            for r, counts in zip(radiographs, self.counts, strict=True)
+        ]
+        #: What a measured ray of ones deposits in each voxel, a volume a view.
+        self.lengths = [backproject([counts], grid, [v]) for counts, v in zip(self.counts, self.views, strict=True)]
         #: The length in mm of each ray in the grid.
         self.chords = project(torch.ones(grid.shape), grid, self.views)
-        self.crossing = [chord > 0 for chord in self.chords]
+        self.crossing = [(chord > 0) & (counts > 0) for chord, counts in zip(self.chords, self.counts, strict=True)]
 
     def residuals(self, mu: torch.Tensor) -> list[torch.Tensor]:
-        return [m - p for m, p in zip(self.measured, project(mu, self.grid, self.views), strict=True)]
+        seen = project(mu, self.grid, self.views)
+        return [torch.where(c > 0, m - p, 0) for c, m, p in zip(self.counts, self.measured, seen, strict=True)]
 
     def worst(self, residuals: Sequence[torch.Tensor]) -> float:
-        """The largest re-projection error of a view, of the rays that cross the grid: others cannot be corrected here."""
+        """The largest re-projection error of a view, of its valid rays that cross the grid: others cannot be corrected here."""
         errors = []
         for residual, measured, crossing in zip(residuals, self.measured, self.crossing, strict=True):
             seen = measured.numpy()
@@ -143,9 +153,9 @@ class _Rays:
 
     def visit_in_turn(self, mu: torch.Tensor, beta: float) -> torch.Tensor:
         """One weighted correction by each view after the other, never below zero."""
-        for view, measured, length in zip(self.views, self.measured, self.lengths, strict=True):
+        for view, counts, measured, length in zip(self.views, self.counts, self.measured, self.lengths, strict=True):
             weight = mu**beta * (mu > 0)
-            residual = measured - project(mu, self.grid, [view])[0]
+            residual = torch.where(counts > 0, measured - project(mu, self.grid, [view])[0], 0)
             reach = project(weight * length, self.grid, [view])[0]
             # A ray through (nearly) nothing cannot be corrected by weights; fill_empty has dealt with it.
             share = torch.where(reach > 1e-6 * reach.max(), residual / reach.clamp(min=1e-30), 0)
@@ -170,7 +180,7 @@ class _Rays:
 
         right = torch.cat([r.ravel() for r in residuals])
         reach = forward(sum(self.lengths, torch.zeros(())))
-        usable = reach > 1e-5 * reach.max()
+        usable = (reach > 1e-5 * reach.max()) & (torch.cat([c.ravel() for c in self.counts]) > 0)
         inverse = torch.where(usable, 1 / reach.clamp(min=1e-30), 0)
         left, answer = right * usable, torch.zeros_like(right)
         goal = 0.3 * tolerance * sum(map(_sum, self.measured)) / sum(sizes)
@@ -206,10 +216,10 @@ class _Rays:
         return mu, count
 
     def outline(self) -> torch.Tensor:
-        """1 where every view sees matter, 0 elsewhere: the hull of the silhouettes, [z, y, x]."""
+        """1 where every view sees matter, or did not measure, 0 elsewhere: the hull of the silhouettes, [z, y, x]."""
         hull = torch.ones(self.grid.shape)
-        for view, measured in zip(self.views, self.measured, strict=True):
-            shadow = (measured > _SILHOUETTE * measured.max()).to(torch.float32)
+        for view, counts, measured in zip(self.views, self.counts, self.measured, strict=True):
+            shadow = ((measured > _SILHOUETTE * measured.max()) | (counts == 0)).to(torch.float32)
             hull = hull * (backproject([shadow], self.grid, [view]) > 0)
         return hull
 

@@ -37,5 +37,5 @@ def reprojection_error(measured: np.ndarray, reprojected: np.ndarray, where: np.
 
 
 def errors_of(radiographs: Sequence[Radiograph], pictures: Sequence[np.ndarray]) -> list[float]:
-    """The re-projection error of each radiograph, whose re-projections are ``pictures``."""
-    return [reprojection_error(r.line_integrals, p) for r, p in zip(radiographs, pictures, strict=True)]
+    """The re-projection error of each radiograph, whose re-projections are ``pictures``, where it is valid."""
+    return [reprojection_error(r.line_integrals, p, r.valid) for r, p in zip(radiographs, pictures, strict=True)]

@@ -37,13 +37,14 @@ def to_display(radiograph: Radiograph, look: str = "film", percentiles: tuple[fl
     name = _ALIASES.get(name, name)
     if name not in LOOKS:
         raise InputError(f"The look {look!r} is not known: use {', '.join(LOOKS)}, monochrome1 or monochrome2.")
-    low, high = clinical_window(radiograph.line_integrals, percentiles)
+    measured = radiograph.line_integrals if radiograph.valid is None else radiograph.line_integrals[radiograph.valid]
+    low, high = clinical_window(measured, percentiles)
     values = np.maximum(radiograph.line_integrals.astype(np.float32), 0)
     if name == "opacity":
         return -np.expm1(-values)
     if name == "clinical":
         return np.clip((values - low) / (high - low), 0, 1).astype(np.float32)
-    top = float(np.percentile(values, 99.5)) or 1.0
+    top = float(np.percentile(np.maximum(measured.astype(np.float32), 0), 99.5)) or 1.0
     picture = np.clip(values / top, 0, 1) ** 1.2
     return picture if name == "film" else 1 - picture
 

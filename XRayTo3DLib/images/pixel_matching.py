@@ -15,7 +15,8 @@ def matched(radiograph: Radiograph, voxel_mm: float, centre: np.ndarray) -> Radi
     """Means over blocks of pixels at most one voxel (``voxel_mm``) wide at ``centre`` (LPS mm), float32.
 
     Every block is whole, so that each mean was measured: rows and columns that fill no block are left off, half of them on
-    either side. A picture narrower than a block is one block.
+    either side. A picture narrower than a block is one block. Only valid pixels count; a block of which less than half is valid is
+    not valid itself.
     """
     projection = radiograph.projection
     rows, columns = (
@@ -25,15 +26,24 @@ def matched(radiograph: Radiograph, voxel_mm: float, centre: np.ndarray) -> Radi
         )
     )
     if rows == columns == 1:
-        return radiograph
+        return radiograph if radiograph.valid is None else replace(radiograph, line_integrals=_measured(radiograph))
     window = tuple(
         slice(pixels % block // 2, pixels % block // 2 + pixels // block * block)
         for pixels, block in zip(projection.size, (rows, columns), strict=True)
     )
     moved = projection.cropped(window).coarsened((rows, columns))
-    blocks = radiograph.line_integrals[window].reshape(moved.size[0], rows, moved.size[1], columns)
-    means = blocks.mean(axis=(1, 3), dtype=np.float64)
-    return replace(radiograph, line_integrals=means.astype(np.float32), projection=moved)
+    shape = moved.size[0], rows, moved.size[1], columns
+    blocks = _measured(radiograph)[window].reshape(shape)
+    means, valid = blocks.mean(axis=(1, 3), dtype=np.float64), None
+    if radiograph.valid is not None:
+        share = radiograph.valid[window].reshape(shape).mean(axis=(1, 3))
+        means, valid = means / np.maximum(share, 1e-12), share >= 0.5
+    return replace(radiograph, line_integrals=means.astype(np.float32), projection=moved, valid=valid)
+
+
+def _measured(radiograph: Radiograph) -> np.ndarray:
+    """The line integrals, 0 where they are no measurements."""
+    return radiograph.line_integrals if radiograph.valid is None else np.where(radiograph.valid, radiograph.line_integrals, 0)
 
 
 def voxel(grid: Grid) -> float:

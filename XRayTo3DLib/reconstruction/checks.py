@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.fusion.reprojection import reproject, reprojection_error
+from XRayTo3DLib.fusion.reprojection import errors_of, reproject
 from XRayTo3DLib.geometry.grid import Grid
 from XRayTo3DLib.geometry.overlap import chord_lengths
 from XRayTo3DLib.geometry.projection import SAME_VIEW_DEGREES
@@ -56,6 +56,8 @@ def _share_outside(radiograph: Radiograph, grid: Grid) -> float:
     """The share of the measured line integrals whose rays miss the grid."""
     chord = chord_lengths(grid, radiograph.projection, margin=0.5)
     values = np.maximum(radiograph.line_integrals, 0)
+    if radiograph.valid is not None:
+        values = np.where(radiograph.valid, values, 0)
     return float(values[chord <= 0].sum() / max(float(values.sum()), 1e-12))
 
 
@@ -81,7 +83,7 @@ def check_names(method: Method, model: LoadedModel | None, radiographs: list[Rad
     else:
         return
     pictures = reproject(method.run(model, other, grid, silent).mean, other)
-    ratio = np.mean([reprojection_error(r.line_integrals, p) for r, p in zip(other, pictures, strict=True)]) / np.mean(errors)
+    ratio = np.mean(errors_of(other, pictures)) / np.mean(errors)
     if not ratio < EXCHANGED[kind]:
         return
     if kind == "pair":

@@ -64,6 +64,8 @@ def covering_spacing(radiographs: Sequence[Radiograph]) -> float:
     reach = 0.0
     for radiograph in radiographs:
         projection, values = radiograph.projection, radiograph.line_integrals
+        if radiograph.valid is not None:
+            values = np.where(radiograph.valid, values, 0)
         rows, columns = np.nonzero(values > _SHADOW * values.max())
         if not radiograph.calibrated or not len(rows):
             continue

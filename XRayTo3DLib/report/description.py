@@ -36,6 +36,7 @@ def describe(answer: Answer) -> dict[str, Any]:
             {
                 "name": radiograph.name,
                 "calibrated": radiograph.calibrated,
+                "valid": 1.0 if radiograph.valid is None else float(radiograph.valid.mean()),
                 "pixel_mm": list(radiograph.projection.spacing),
                 "reprojection_error": after,
                 "reprojection_error_before_fusion": before,

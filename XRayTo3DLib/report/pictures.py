@@ -62,8 +62,12 @@ def residuals(
     """
     figure, axes = _figure(len(radiographs), 4, 2.75, 2.7)
     for row, (radiograph, first, last) in enumerate(zip(radiographs, before, after, strict=True)):
-        measured = radiograph.line_integrals
-        top = float(np.percentile(measured, 99.8)) or 1.0
+        measured = (
+            radiograph.line_integrals
+            if radiograph.valid is None
+            else np.ma.array(radiograph.line_integrals, mask=~radiograph.valid)
+        )
+        top = float(np.percentile(radiograph.line_integrals[... if radiograph.valid is None else radiograph.valid], 99.8)) or 1.0
         extent = _detector_extent(radiograph)
         for axis, picture in zip(axes[row], (measured, last), strict=False):
             axis.imshow(picture, cmap="gray", vmin=0, vmax=top, extent=extent)

@@ -82,7 +82,10 @@ def add(found: Reconstruction, radiographNodes: list[VolumeNode], name: str, fus
         again = Radiograph(picture.astype(np.float32), measured.projection, measured.name)
         node = radiograph_nodes.radiograph_to_node(again, f"{label} re-projection", provenance.REPROJECTION)
         reprojections.append(keep(node, [volume], Error=error))
-        rest = Radiograph(again.line_integrals - measured.line_integrals, measured.projection, measured.name)
+        difference = again.line_integrals - measured.line_integrals
+        if measured.valid is not None:
+            difference = np.where(measured.valid, difference, 0)
+        rest = Radiograph(difference, measured.projection, measured.name)
         node = radiograph_nodes.radiograph_to_node(rest, f"{label} residual", provenance.RESIDUAL)
         residuals.append(keep(node, [volume], Error=error))
     return ReconstructionNodes(

@@ -13,7 +13,7 @@ import numpy as np
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.files import resources_folder
-from XRayTo3DLib.fusion.reprojection import reproject, reprojection_error
+from XRayTo3DLib.fusion.reprojection import errors_of, reproject
 from XRayTo3DLib.geometry.grid import Grid
 from XRayTo3DLib.images.itk_images import grid_of
 from XRayTo3DLib.images.radiograph import Radiograph
@@ -73,7 +73,8 @@ class Nearest:
                 pictures.append(_flat(reproject(to_attenuation(placed(volume, grid)), radiographs)))
             self._pictures[key] = np.stack(pictures)
         seen = _flat([r.line_integrals for r in radiographs])
-        best = int(np.argmin(np.square(self._pictures[key] - seen).sum(axis=1)))
+        counts = _flat([np.ones(r.projection.size, bool) if r.valid is None else r.valid for r in radiographs])
+        best = int(np.argmin(np.square(self._pictures[key] - seen).sum(axis=1, where=counts)))
         return Estimate(to_attenuation(placed(self._training[best], grid)))
 
 
@@ -128,7 +129,7 @@ def closest_mean(radiographs: Sequence[Radiograph], grid: Grid) -> tuple[str, Vo
 
     def error(volume: Volume) -> float:
         pictures = reproject(to_attenuation(volume), radiographs)
-        return float(np.mean([reprojection_error(r.line_integrals, p) for r, p in zip(radiographs, pictures, strict=True)]))
+        return float(np.mean(errors_of(radiographs, pictures)))
 
     means = {region: mean_volume(region, grid) for region in REGIONS}
     best = min(means, key=lambda region: error(means[region]))

@@ -22,6 +22,7 @@ import torch
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.images.inpainting import filled
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.images.volume import MU_WATER, Volume
 from XRayTo3DLib.memory import check_memory
@@ -52,9 +53,7 @@ class LiftedViews:
         low, high = card["inputs"]["range"]
         slack = _BEYOND_RANGE * (high - low)
         for radiograph in (r for r in radiographs if r.calibrated):
-            image = virtual_detector.to_virtual(radiograph.line_integrals, radiograph.projection, grid) / virtual_detector.scale(
-                grid
-            )
+            image = virtual_detector.to_virtual(filled(radiograph), radiograph.projection, grid) / virtual_detector.scale(grid)
             if image.min() < low - slack or image.max() > high + slack:
                 raise InputError(
                     f"The model {card['name']} takes pictures of {low:g} to {high:g} ({card['inputs']['unit']}), but "
@@ -70,7 +69,7 @@ class LiftedViews:
         multiple = int(card["outputs"]["grid"].get("multiple_of", 1))
         padded = grid.padded(0, [-n % multiple for n in grid.size])
         virtual = [virtual_detector.virtual_projection(r.projection, padded) for r in radiographs]
-        images = [virtual_detector.to_virtual(r.line_integrals, r.projection, padded) for r in radiographs]
+        images = [virtual_detector.to_virtual(filled(r), r.projection, padded) for r in radiographs]
         seen = np.stack(images) / virtual_detector.scale(padded)
         matrices = np.stack([virtual_detector.matrix(p, padded) for p in virtual])
         beams = np.stack([virtual_detector.beam(p, padded) for p in virtual])
