@@ -52,6 +52,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/images/__init__.py
   XRayTo3DLib/images/display.py
   XRayTo3DLib/images/identity.py
+  XRayTo3DLib/images/inpainting.py
   XRayTo3DLib/images/itk_images.py
   XRayTo3DLib/images/labelmap.py
   XRayTo3DLib/images/open_beam.py
