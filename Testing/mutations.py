@@ -54,8 +54,8 @@ FAULTS = (
     _library(
         "every view with the first view's geometry",
         "reconstruction/methods/lifted_views.py",
-        "virtual_projection(r.projection, padded) for r in radiographs]",
-        "virtual_projection(radiographs[0].projection, padded) for r in radiographs]",
+        "scanned_views.stand_ins(radiographs, padded, distance)",
+        "scanned_views.stand_ins([radiographs[0]] * len(radiographs), padded, distance)",
         "reconstruction",
     ),
     _library(

@@ -89,6 +89,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/io/radiographs.py
   XRayTo3DLib/io/rtimage.py
   XRayTo3DLib/io/rtimage_geometry.py
+  XRayTo3DLib/io/scanned.py
   XRayTo3DLib/io/segmentations.py
   XRayTo3DLib/io/surfaces.py
   XRayTo3DLib/io/transforms.py
@@ -120,6 +121,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/reconstruction/methods/baselines.py
   XRayTo3DLib/reconstruction/methods/lifted_views.py
   XRayTo3DLib/reconstruction/methods/registry.py
+  XRayTo3DLib/reconstruction/methods/scanned_views.py
   XRayTo3DLib/reconstruction/methods/virtual_detector.py
   XRayTo3DLib/reconstruction/pipeline.py
   XRayTo3DLib/reconstruction/refine.py

@@ -14,7 +14,8 @@ Each CT is put on 64^3 voxels of 4 mm, X-rayed, and reconstructed by every metho
 (_fused). Settings: one_view (AP), two_views (AP and lateral, parallel), two_views_10deg (the lateral turned by 10
 degrees, and known), two_views_cone (cone beams from 1500 mm); and harder ones, from the CT at its own voxels with noise,
 blur and a beam of many energies: hard_one_view, hard_two_views, hard_two_views_2deg, _5deg and _10deg (the lateral is
-turned by that much and the method is not told), hard_two_views_whole (matter outside the grid is X-rayed too).
+turned by that much and the method is not told), hard_two_views_whole (matter outside the grid is X-rayed too); and
+scanned_one_view and scanned_two_views (a CT's topograms: source and detector travel along the patient).
 Methods: models, mean (mean volume) and, with --training, nearest (training CT with the most similar X-rays) and oracle
 (training CT nearest to the truth). The row ceiling is what the grid itself costs.
 """

@@ -10,7 +10,7 @@ from scipy import ndimage
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.grid import Grid
 from XRayTo3DLib.geometry.projection import Projection
-from XRayTo3DLib.geometry.views import view_projection
+from XRayTo3DLib.geometry.views import SCANNER_SOURCE_TO_DETECTOR, SCANNER_SOURCE_TO_ISOCENTRE, view_projection
 from XRayTo3DLib.images.orientation import is_upright, oriented, upright
 from XRayTo3DLib.images.volume import Volume
 from XRayTo3DLib.simulation.exposure import Exposure
@@ -26,6 +26,8 @@ HARD_EXPOSURE = Exposure(kilovolts=100.0, photons=2e4, blur=0.4)
 HARD_PIXEL_MM, HARD_STEP_MM = 1.0, 1.0
 #: The thickness of water, mm, behind which the harder settings' beam is calibrated.
 HARD_WATER_MM = 200.0
+#: Of what lies in the isocentre, across a scanned beam.
+_MAGNIFICATION = SCANNER_SOURCE_TO_DETECTOR / SCANNER_SOURCE_TO_ISOCENTRE
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Setting:
 
     ``views``: how the beams really go; ``told``: what the method is told, where that differs; ``distance``: source to detector in
     mm, ``None`` for parallel beams; ``hard``: X-rays of the CT at its own voxels through a real exposure; ``whole``: matter outside
-    the grid is X-rayed too.
+    the grid is X-rayed too; ``scanned``: the beams travel along the patient, as those of a CT's topograms.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Setting:
     told: tuple[str, ...] = ()
     hard: bool = False
     whole: bool = False
+    scanned: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -75,7 +78,7 @@ class Setting:
 
 
 _AP_LAT = ("AP", "LAT")
-#: First the protocol's settings, unchanged since the first release, then the harder group.
+#: First the protocol's settings, unchanged since the first release, then the harder group, then topograms.
 SETTINGS: dict[str, Setting] = {
     s.name: s
     for s in (
@@ -89,12 +92,18 @@ SETTINGS: dict[str, Setting] = {
         Setting("hard_two_views_5deg", ("AP", "LAT+5"), _DISTANCE, _AP_LAT, hard=True),
         Setting("hard_two_views_10deg", ("AP", "LAT+10"), _DISTANCE, _AP_LAT, hard=True),
         Setting("hard_two_views_whole", _AP_LAT, _DISTANCE, hard=True, whole=True),
+        Setting("scanned_one_view", ("AP",), SCANNER_SOURCE_TO_DETECTOR, scanned=True),
+        Setting("scanned_two_views", _AP_LAT, SCANNER_SOURCE_TO_DETECTOR, scanned=True),
     )
 }
 
 
 def projections(views: tuple[str, ...], setting: Setting, grid: Grid) -> list[Projection]:
-    """``views`` of a setting over a case's grid: as many parallel pixels as voxels, or a cone's detector that holds all of it."""
+    """``views`` of a setting over a case's grid: as many parallel pixels as voxels, or a detector that holds all of it."""
+    if setting.scanned:
+        shape, pixels = (grid.size[0], grid.size[0] * 11 // 8), (grid.spacing[0], grid.spacing[0] * _MAGNIFICATION)
+        where = SCANNER_SOURCE_TO_DETECTOR, SCANNER_SOURCE_TO_ISOCENTRE
+        return [view_projection(view, grid.centre, shape, pixels, *where, scan_axis="column") for view in views]
     if setting.distance is None:
         size, pixel = grid.size[0], grid.spacing[0]
     else:
@@ -110,7 +119,9 @@ Grid: {{n}}^3 voxels of {{voxel}} mm, LPS; its top slice is the scan's top slice
 bounding box over the top {TOP_MM:g} mm; linear interpolation of the CT, whatever its axes, air outside the scan.
 Settings without hard_: X-rays are line integrals of the CT on this grid by the library's own projector, without noise; parallel
 beams on {{n}} x {{n}} pixels of {{voxel}} mm, cone beams from 1200 mm on {{cone}} x {{cone}} pixels of {{pixel}} mm at 1500 mm;
-two_views_10deg has the lateral turned by 10 degrees, and the method is told.
+two_views_10deg has the lateral turned by 10 degrees, and the method is told. Settings scanned_*: the same of beams that travel
+along the patient, as a CT's topograms, from {SCANNER_SOURCE_TO_ISOCENTRE:g} mm, on {{n}} rows of {{voxel}} mm and {{topogram}}
+columns of {{wide}} mm at {SCANNER_SOURCE_TO_DETECTOR:g} mm.
 Settings hard_*: X-rays of the CT at its own voxels by marching along rays (trilinear samples at most {HARD_STEP_MM:g} mm apart,
 no code of the projector), cone beams from 1200 mm on {{hard}} x {{hard}} pixels of {HARD_PIXEL_MM:g} mm at 1500 mm, of a
 {HARD_EXPOSURE.kilovolts:g} kV beam through water and cortical bone,
@@ -145,6 +156,8 @@ def in_words(protocol: Protocol) -> str:
         pixel=f"{pixel:g}",
         tolerance=f"{TOLERANCE_VOXELS * voxel:g}",
         hard=round(cone * pixel / HARD_PIXEL_MM),
+        topogram=n * 11 // 8,
+        wide=f"{voxel * _MAGNIFICATION:.4g}",
     )
     return " ".join(words.split())
 

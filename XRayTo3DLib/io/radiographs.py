@@ -17,7 +17,7 @@ from XRayTo3DLib.geometry.vectors import ArrayLike, vector
 from XRayTo3DLib.images.identity import PatientStudy
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.io.dicom_frames import chosen_frame, frame_count, frame_tags
-from XRayTo3DLib.io.dicom_geometry import Placement, projection_from_dicom
+from XRayTo3DLib.io.dicom_geometry import Placement
 from XRayTo3DLib.io.dicom_headers import check_dicom, read_header, word
 from XRayTo3DLib.io.dicom_kinds import check_is_xray
 from XRayTo3DLib.io.dicom_values import dicom_reading
@@ -27,6 +27,7 @@ from XRayTo3DLib.io.pictures import write_picture
 from XRayTo3DLib.io.radiograph_images import known_words, radiograph_to_image, stored_in_image
 from XRayTo3DLib.io.radiograph_values import KINDS, Reading, line_integrals
 from XRayTo3DLib.io.rtimage import stored_in_rtimage, write_rtimage
+from XRayTo3DLib.io.scanned import placed_by_dicom
 from XRayTo3DLib.io.volumes import read_image
 
 #: Further apart than this, a stored geometry and the view named by the user are a mix-up.
@@ -43,6 +44,7 @@ def read_radiograph(
     isocentre: ArrayLike | None = None,
     parallel: bool = False,
     frame: int | None = None,
+    beam: str | None = None,
 ) -> Radiograph:
     """One X-ray from a DICOM file (CR, DX, XA, RTIMAGE, secondary capture), a picture, or NRRD, MetaImage or NIfTI.
 
@@ -54,10 +56,11 @@ def read_radiograph(
       ``I``, whose I0 is that of the exposed background. ``"inverted"``: a picture with dark bone (of DICOM: the opposite of
       what its tags say). ``"auto"``: floats in NRRD, MetaImage and NIfTI, and RT images of :func:`write_radiograph`, are line
       integrals; DICOM is what its tags say (see :mod:`XRayTo3DLib.io.dicom_values`); anything else is a picture;
-    - ``frame``: which one of a file that holds several, counted from 1.
+    - ``frame``: which one of a file that holds several, counted from 1;
+    - ``beam``: ``"cone"``, ``"parallel"`` or ``"scanned"`` (a CT localizer, a slot scanner) whatever the file says.
 
     What is given wins over the file's tags, and those over defaults; an RT image may name its own isocentre. A file of
-    :func:`write_radiograph` brings its exact geometry, which is used unless spacing, distances or ``parallel`` are given; an
+    :func:`write_radiograph` brings its exact geometry, which is used unless spacing, distances or a beam are given; an
     ``isocentre`` shifts it across its beam.
     A picture becomes line integrals from 0 (darkest) to :data:`PICTURE_WHITE` (brightest), bone bright, and is not
     ``calibrated``; grey stored as colour is accepted. What is unknown of the scale is in ``unknown``; pixels that are no
@@ -85,7 +88,8 @@ def read_radiograph(
     chosen = chosen_frame(told, frame, str(path))
     if header is not None:
         header = frame_tags(header, chosen, notes)
-    explicit = parallel or any(value is not None for value in (spacing, source_to_detector, source_to_isocentre))
+    beam = "parallel" if parallel else beam
+    explicit = any(value is not None for value in (spacing, source_to_detector, source_to_isocentre, beam))
     stored = None
     if image is not None:
         stored = stored_in_image(image, not explicit, str(path))
@@ -97,7 +101,7 @@ def read_radiograph(
     else:
         if spacing is None and image is not None:
             spacing = image.GetSpacing()[1], image.GetSpacing()[0]
-        placement = projection_from_dicom(
+        placement = placed_by_dicom(
             header or Dataset(),
             reading.values.shape,
             view,
@@ -105,7 +109,7 @@ def read_radiograph(
             source_to_detector,
             source_to_isocentre,
             isocentre,
-            parallel,
+            beam,
             str(path),
         )
     found = line_integrals(reading, str(path))

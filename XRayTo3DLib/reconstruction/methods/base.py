@@ -54,8 +54,11 @@ class Method(Protocol):
         """The volume on ``grid``. ``radiographs`` are calibrated or fitted, with pixels of about a voxel."""
 
 
-def check_limits(model: LoadedModel, radiographs: Sequence[Radiograph], grid: Grid) -> None:
-    """Raise :class:`InputError` when views, beams, voxels or grid are outside what the model's card states."""
+def check_limits(model: LoadedModel, radiographs: Sequence[Radiograph], grid: Grid, stands_in: bool = False) -> None:
+    """Raise :class:`InputError` when views, beams, voxels or grid are outside what the model's card states.
+
+    ``stands_in``: the method gives the model scanned beams as others.
+    """
     card, name = model.file.card, model.file.name
     views, beams, limits = card["inputs"]["views"], card["inputs"].get("beam"), card["outputs"]["grid"]
     if not views["minimum"] <= len(radiographs) <= views["maximum"]:
@@ -65,7 +68,7 @@ def check_limits(model: LoadedModel, radiographs: Sequence[Radiograph], grid: Gr
         )
     for radiograph in radiographs:
         beam = radiograph.projection.beam
-        if beams is not None and beam not in beams:
+        if beams is not None and beam not in beams and not (stands_in and radiograph.projection.is_scanned):
             raise InputError(
                 f"The model {name} takes {' and '.join(beams)} beams, but {radiograph.name or 'a view'} has a {beam} beam: choose "
                 "another model."

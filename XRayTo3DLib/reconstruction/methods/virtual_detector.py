@@ -2,7 +2,8 @@
 
 It stands at the centre of the reconstruction grid, at right angles to the ray through that centre, upright, with pixels of one
 voxel. Magnification, pixel size, rotation in the plane and off-centre detectors disappear; what remains is the view. The
-network sees radiographs only like this; fusion always uses the real detector.
+network sees radiographs only like this; fusion always uses the real detector. A scanned beam has no matrix: a beam that stands
+still takes its place here (:mod:`.scanned_views`).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def _axis(projection: Projection, grid: Grid) -> np.ndarray:
 
 
 def virtual_projection(projection: Projection, grid: Grid) -> Projection:
-    """The virtual detector of a view over a grid: the same source or beam, as seen from the tube."""
+    """The virtual detector of a view (cone or parallel) over a grid: the same source or beam, as seen from the tube."""
     centre = grid.centre
     axis = _axis(projection, grid)
     up = grid.direction[:, 2] / np.linalg.norm(grid.direction[:, 2])
@@ -52,17 +53,19 @@ def virtual_projection(projection: Projection, grid: Grid) -> Projection:
     )
 
 
-def to_virtual(line_integrals: np.ndarray, projection: Projection, grid: Grid) -> np.ndarray:
+def to_virtual(line_integrals: np.ndarray, projection: Projection, grid: Grid, virtual: Projection | None = None) -> np.ndarray:
     """A radiograph (rows, columns) resampled onto its virtual detector, float32; outside the real detector it is 0.
 
     Pixels smaller than the virtual ones are averaged first (a Gaussian of the missing width), then interpolated linearly.
+    ``virtual`` is the detector of another beam: what is measured lands where both beams meet in the grid's middle plane.
     """
-    virtual = virtual_projection(projection, grid)
-    points, directions = virtual.rays()
-    # Any point of the ray but the source itself will do.
-    landing = projection.project(points + directions * (voxel_size(grid) if projection.source is None else 1e3))
+    virtual = virtual_projection(projection, grid) if virtual is None else virtual
+    pixels = np.stack(np.meshgrid(*map(np.arange, virtual.size), indexing="ij"), axis=-1).reshape(-1, 2)
+    landing = projection.project(virtual.pixel_positions(pixels))
     step = np.array([virtual.spacing[0] / projection.spacing[0], virtual.spacing[1] / projection.spacing[1]])
-    if projection.source is not None:
+    if projection.is_scanned:
+        step = step * projection.magnification(grid.centre)
+    elif projection.source is not None:
         depth = float(np.linalg.norm(grid.centre - projection.source))
         step = step * float(projection.source_to_detector or 0) / depth
     sigma = 0.42 * np.sqrt(np.maximum(step**2 - 1, 0))

@@ -110,7 +110,7 @@ def test_each_setting_sees_the_whole_grid():
     grid = Grid.centred((0, 0, 0))
     for setting in SETTINGS.values():
         for projection in projections(setting.names, setting, grid):
-            assert projection.is_cone == (setting.distance is not None)
+            assert projection.beam == ("scanned" if setting.scanned else "parallel" if setting.distance is None else "cone")
             shadow = projection.project(grid.corners)
-            if projection.is_cone:
-                assert shadow.min() > -0.5 and shadow.max() < projection.size[0] - 0.5
+            if projection.source is not None:
+                assert (shadow > -0.51).all() and (shadow < np.array(projection.size[::-1]) - 0.49).all()
