@@ -49,6 +49,12 @@ _BREAST_VIEWS = {
 }
 
 
+def is_localizer(tags: Dataset) -> bool:
+    """Whether a header is that of a CT localizer (topogram, scout, surview), by its ImageType."""
+    types = {part.upper() for text in words(tags, "ImageType") for part in text.split()}
+    return word(tags, "Modality") == "CT" and bool(types & {"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW", "TOP"})
+
+
 def check_is_xray(tags: Dataset, name: str) -> tuple[str, ...]:
     """Raise :class:`InputError` for a DICOM object that is no X-ray of a body from one place; notes of what is only a picture."""
     what = _CLASSES.get(word(tags, "SOPClassUID")) or _MODALITIES.get(word(tags, "Modality"))

@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.io.dicom_headers import number, numbers, word, words
+from XRayTo3DLib.io.dicom_kinds import is_localizer
 from XRayTo3DLib.io.dicom_masks import burnt_in, outside_fields, padding
 from XRayTo3DLib.io.dicom_pixels import DicomPixels, read_pixels
 from XRayTo3DLib.io.dicom_views import sequence
@@ -102,7 +103,7 @@ def _meaning(
         return rescaled, "intensity"
     if told.relationship == "LIN" and told.sign == 1:
         return stored, "intensity"
-    if told.relationship == "LOG":
+    if told.relationship == "LOG" or is_localizer(header):  # a scanner's detectors are read through a logarithm
         return display, "log"
     return display, "display"
 

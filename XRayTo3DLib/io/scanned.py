@@ -23,7 +23,8 @@ from XRayTo3DLib.geometry import views
 from XRayTo3DLib.geometry.projection import Projection
 from XRayTo3DLib.geometry.vectors import ArrayLike, unit, vector
 from XRayTo3DLib.io.dicom_geometry import Placement, projection_from_dicom
-from XRayTo3DLib.io.dicom_headers import length, numbers, word, words
+from XRayTo3DLib.io.dicom_headers import length, numbers, word
+from XRayTo3DLib.io.dicom_kinds import is_localizer
 from XRayTo3DLib.io.dicom_orientation import image_plane
 
 #: Distances of source to isocentre and to detector in mm, by a word of the manufacturer's name, for headers without them.
@@ -42,12 +43,6 @@ _NEAREST, _FARTHEST = 300.0, 1000.0
 _MIX_UP_DEGREES, _ALONG_DEGREES = 30.0, 30.0
 #: Words of series' descriptions for views.
 _SAID = {"AP": "AP", "PA": "PA", "LAT": "LAT", "LATERAL": "LAT", "LL": "LLAT", "RL": "RLAT"}
-
-
-def is_localizer(tags: Dataset) -> bool:
-    """Whether a header is that of a CT localizer (topogram, scout, surview), by its ImageType."""
-    types = {part.upper() for text in words(tags, "ImageType") for part in text.split()}
-    return word(tags, "Modality") == "CT" and bool(types & {"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW", "TOP"})
 
 
 def is_slot_scan(tags: Dataset) -> bool:

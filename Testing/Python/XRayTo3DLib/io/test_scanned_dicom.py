@@ -80,7 +80,7 @@ def test_a_localizer_stands_where_its_plane_says_and_its_tube_travels(tmp_path):
         path = localizer(tmp_path / "a.dcm", ImageOrientationPatient=orientation)
         found = read_radiograph(path, view)
         projection, row, column = found.projection, np.array(orientation[:3]), np.array(orientation[3:])
-        assert found.name == word and found.unknown == ("offset", "gain")
+        assert found.name == word and found.unknown == ("offset", "gain")  # read through a logarithm
         assert projection.beam_direction == pytest.approx(ray)
         assert projection.row_direction == pytest.approx(row) and projection.column_direction == pytest.approx(column)
         assert projection.scan_direction == pytest.approx(column if column[2] else row)
