@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dicom_files import GEOMETRY, write_dicom
+from xray_files import GEOMETRY, write_dicom
 from pydicom.dataset import Dataset
 
 from XRayTo3DLib.errors import InputError
