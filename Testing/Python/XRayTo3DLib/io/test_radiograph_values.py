@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from xray_files import GEOMETRY, write_dicom
 from pydicom.dataset import Dataset
+from xray_files import GEOMETRY, write_dicom
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.images.open_beam import broken_pixels, open_background

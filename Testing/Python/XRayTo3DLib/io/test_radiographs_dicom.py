@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from xray_files import GEOMETRY, write_dicom
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
+from xray_files import GEOMETRY, write_dicom
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.iec import source_direction
