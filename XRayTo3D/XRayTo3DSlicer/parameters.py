@@ -42,10 +42,15 @@ class Beam(enum.Enum):
 
     CONE = "cone"
     PARALLEL = "parallel"
+    SCANNED = "scanned"
 
     def label(self) -> str:
         """What the selector shows."""
-        return {Beam.CONE: _("Cone (X-ray tube)"), Beam.PARALLEL: _("Parallel")}[self]
+        return {
+            Beam.CONE: _("Cone (X-ray tube)"),
+            Beam.PARALLEL: _("Parallel"),
+            Beam.SCANNED: _("Scanned (topogram, slot scanner)"),
+        }[self]
 
 
 @parameterNodeWrapper
@@ -112,9 +117,9 @@ def fileGeometry(parameters: Any) -> dict[str, Any]:
 def _beam(parameters: Any) -> dict[str, Any]:
     parallel = parameters.beam is Beam.PARALLEL
     return {
-        "sourceToDetector": parameters.sourceToDetector,
+        "sourceToDetector": None if parallel else parameters.sourceToDetector,
         "sourceToIsocentre": None if parallel else parameters.sourceToIsocentre,
-        "parallel": parallel,
+        "beam": parameters.beam.value,
     }
 
 
@@ -126,8 +131,7 @@ def detectorSize(parameters: Any) -> tuple[int, int] | None:
 
 def geometryProblem(parameters: Any) -> str:
     """What is wrong with the geometry as a sentence, or nothing."""
-    cone = parameters.beam is Beam.CONE
-    if cone and parameters.sourceToIsocentre >= parameters.sourceToDetector:
+    if parameters.beam is not Beam.PARALLEL and parameters.sourceToIsocentre >= parameters.sourceToDetector:
         return _(
             "The source-to-isocentre distance ({isocentre:g} mm) must be smaller than the source-to-detector distance "
             "({detector:g} mm): the patient is between tube and detector."

@@ -8,9 +8,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from XRayTo3DLib.cli.options import FORMATS, at_least_zero, count, detector_size, finite, positive, whole
+from XRayTo3DLib.cli.options import FORMATS, at_least_zero, beam_of, count, detector_size, finite, positive, whole
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.geometry.views import DEFAULT_SOURCE_TO_DETECTOR, VIEW_WORDS, ViewSpec
+from XRayTo3DLib.geometry.views import (
+    BEAMS,
+    DEFAULT_SOURCE_TO_DETECTOR,
+    SCANNER_SOURCE_TO_DETECTOR,
+    SCANNER_SOURCE_TO_ISOCENTRE,
+    VIEW_WORDS,
+    ViewSpec,
+    beam_fields,
+)
 from XRayTo3DLib.progress import part
 
 if TYPE_CHECKING:
@@ -49,6 +57,8 @@ examples:
         titanium inside a closed surface, contrast agent where a label image is 2
   xrayto3d drr ct.nrrd --view AP --labels organs.nii.gz --transform pose.tfm --out structures
   xrayto3d drr dicom_folder --view AP --parallel --look clinical --percentiles 2 98 --format dcm --out drr
+  xrayto3d drr ct.nrrd --view AP --view LAT --beam scanned --out topograms
+        a CT's topograms: perspective across the patient, parallel along
   xrayto3d drr ct.nrrd --matrix calibration.txt --size 1024x1024 --pixel 0.194 --out drr
         a calibrated 3x4 matrix: LPS mm to (column, row), pixel [0, 0] centred on (0, 0)
 
@@ -102,8 +112,19 @@ def _add_geometry(group: argparse._ArgumentGroup) -> None:
         metavar="MM",
         help=f"source-to-detector distance in mm (default {DEFAULT_SOURCE_TO_DETECTOR:g})",
     )
-    group.add_argument("--sid", type=positive, metavar="MM", help="source-to-isocentre distance in mm (default 0.8 of --sdd)")
-    group.add_argument("--parallel", action="store_true", help="parallel beams instead of cone beams")
+    group.add_argument(
+        "--sid",
+        type=positive,
+        metavar="MM",
+        help="source-to-isocentre distance in mm (default 0.8 of --sdd; of a scanned beam 0.548)",
+    )
+    group.add_argument(
+        "--beam",
+        choices=BEAMS,
+        help="cone (the default), parallel, or scanned: source and detector travel along the patient, as for a CT's topogram (by "
+        f"default --sdd {SCANNER_SOURCE_TO_DETECTOR:g} --sid {SCANNER_SOURCE_TO_ISOCENTRE:g}) or in a slot scanner",
+    )
+    group.add_argument("--parallel", action="store_true", help="the same as --beam parallel")
     group.add_argument(
         "--isocentre",
         nargs=3,
@@ -281,8 +302,7 @@ def _check(args: argparse.Namespace) -> Exposure:
 
     if not args.view and not args.matrix:
         raise InputError("No view was asked for: give --view AP, for example, or --matrix FILE.")
-    if args.parallel and args.sdd:
-        raise InputError("--sdd has no meaning for a parallel beam: drop it or --parallel.")
+    beam_of(args.beam, args.parallel, args.sdd)
     if args.matrix and args.size is None:
         raise InputError("A matrix does not say how large the detector is: give --size ROWSxCOLUMNS.")
     stems = [file_stem(name) for name in [*args.view, *(p.stem for p in args.matrix)]]
@@ -305,8 +325,7 @@ def _views(args: argparse.Namespace, isocentre: ArrayLike | None) -> list[ViewSp
         "isocentre": isocentre,
         "size": args.size,
         "spacing": args.pixel or 1.0,
-        "source_to_detector": None if args.parallel else args.sdd or DEFAULT_SOURCE_TO_DETECTOR,
-        "source_to_isocentre": args.sid,
+        **beam_fields(beam_of(args.beam, args.parallel, args.sdd) or "cone", args.sdd, args.sid),
     }
     return [ViewSpec.parse(word, **where) for word in args.view]
 

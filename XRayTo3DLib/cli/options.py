@@ -56,6 +56,19 @@ def count(text: str) -> int:
     return int(text)
 
 
+def beam_of(beam: str | None, parallel: bool, sdd: object) -> str | None:
+    """What ``--beam`` and ``--parallel`` say together, ``None`` where they say nothing; :class:`InputError` where they cannot.
+
+    ``sdd`` is the value of ``--sdd``, which a parallel beam does not have.
+    """
+    if parallel and beam not in (None, "parallel"):
+        raise InputError(f"--parallel and --beam {beam} contradict each other: drop one of them.")
+    beam = "parallel" if parallel else beam
+    if beam == "parallel" and sdd:
+        raise InputError("--sdd has no meaning for a parallel beam: drop it, or choose another beam.")
+    return beam
+
+
 def whole(text: str) -> int:
     """A whole number that is not negative."""
     if not text.isdecimal():

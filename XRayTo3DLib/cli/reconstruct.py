@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from XRayTo3DLib.cli.options import EACH, at_least_zero, count, per_view, pixel_spacing, positive
+from XRayTo3DLib.cli.options import EACH, at_least_zero, beam_of, count, per_view, pixel_spacing, positive
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.geometry.views import DEFAULT_SOURCE_TO_DETECTOR, VIEW_WORDS
+from XRayTo3DLib.geometry.views import BEAMS, DEFAULT_SOURCE_TO_DETECTOR, VIEW_WORDS
 
 if TYPE_CHECKING:
     from XRayTo3DLib.geometry.grid import Grid
@@ -89,7 +89,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar=("X", "Y", "Z"),
         help="where beams aim, LPS mm (default: what an RT image says, else 0 0 0)",
     )
-    xray.add_argument("--parallel", action="store_true", help="all beams are parallel")
+    xray.add_argument(
+        "--beam",
+        action="append",
+        metavar="BEAM",
+        help=f"{', '.join(BEAMS[:-1])} or {BEAMS[-1]} (source and detector travelled along the patient: a CT's topogram, a slot "
+        "scanner); default what the file says, else cone",
+    )
+    xray.add_argument("--parallel", action="store_true", help="all beams are parallel: the same as --beam parallel")
     result = parser.add_argument_group("reconstruction")
     result.add_argument("--model", metavar="NAME|FILE", help="the model (default: the bundled one)")
     result.add_argument("--grid-size", type=count, metavar="N", help="voxels along each side for the model (default 64)")
@@ -127,8 +134,8 @@ def run(args: argparse.Namespace) -> None:
     from XRayTo3DLib.report.page import check_report_packages
 
     check_report_packages()
-    if args.parallel and args.sdd:
-        raise InputError("--sdd has no meaning for parallel beams: drop it or --parallel.")
+    for beam in args.beam or [None]:
+        beam_of(None if beam is None else beam.rpartition("=")[2], args.parallel, args.sdd)
     if args.no_fusion and args.refine:
         raise InputError("--refine is a fusion on finer voxels: drop it or --no-fusion.")
     files = named_files(args.view)
@@ -196,6 +203,12 @@ def _exists(name: str) -> bool:
         return False
 
 
+def _beam(text: str) -> str:
+    if text not in BEAMS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no beam: use one of {', '.join(BEAMS)}")
+    return text
+
+
 def _read(files: dict[str, tuple[str | None, Path]], args: argparse.Namespace) -> list[Radiograph]:
     from XRayTo3DLib.io.identity import name_without_patient
     from XRayTo3DLib.io.radiographs import read_radiograph
@@ -206,6 +219,7 @@ def _read(files: dict[str, tuple[str | None, Path]], args: argparse.Namespace) -
     sid = per_view(args.sid, names, "--sid", positive)
     kind = per_view(args.kind, names, "--kind", str)
     frame = per_view(args.frame, names, "--frame", count)
+    beam = per_view(args.beam, names, "--beam", _beam)
     radiographs = []
     for name, (view, path) in files.items():
         found = read_radiograph(
@@ -218,6 +232,7 @@ def _read(files: dict[str, tuple[str | None, Path]], args: argparse.Namespace) -
             args.isocentre,
             args.parallel,
             frame.get(name),
+            beam.get(name),
         )
         radiographs.append(found if found.name else replace(found, name=Path(name_without_patient(path)).stem))
     return radiographs

@@ -79,11 +79,12 @@ def ct() -> Volume:
     return volume
 
 
-@pytest.fixture(params=["AP", "PA", "LAO30CRAN15", "parallel LAT"])
+@pytest.fixture(params=["AP", "PA", "LAO30CRAN15", "parallel LAT", "scanned AP"])
 def projection(request) -> Projection:
-    """Cone and parallel, seen from the tube and from the detector, with more columns than rows and unequal spacing."""
+    """Cone, parallel and scanned, seen from the tube and from the detector, with more columns than rows and unequal spacing."""
     view, distance = request.param.split()[-1], None if "parallel" in request.param else 1400.0
-    return view_projection(view, (12.0, -7.0, 40.0), (9, 14), (1.25, 2.5), distance)
+    scan = "column" if "scanned" in request.param else None
+    return view_projection(view, (12.0, -7.0, 40.0), (9, 14), (1.25, 2.5), distance, scan_axis=scan)
 
 
 @pytest.fixture

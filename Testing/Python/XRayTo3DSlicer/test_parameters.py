@@ -59,7 +59,7 @@ def test_every_view_is_a_word_of_the_library(state, view, turn, word):
 
 
 def test_defaults_are_those_of_the_library(state, parameters):
-    from XRayTo3DLib.geometry.views import DEFAULT_SOURCE_TO_DETECTOR, DEFAULT_SOURCE_TO_ISOCENTRE
+    from XRayTo3DLib.geometry.views import BEAMS, DEFAULT_SOURCE_TO_DETECTOR, DEFAULT_SOURCE_TO_ISOCENTRE
 
     assert parameters.sourceToDetector == DEFAULT_SOURCE_TO_DETECTOR
     assert parameters.sourceToIsocentre == DEFAULT_SOURCE_TO_ISOCENTRE
@@ -69,8 +69,9 @@ def test_defaults_are_those_of_the_library(state, parameters):
         "spacing": 2.0,
         "sourceToDetector": 1500.0,
         "sourceToIsocentre": 1200.0,
-        "parallel": False,
+        "beam": "cone",
     }
+    assert [beam.value for beam in state.Beam] == list(BEAMS)
 
 
 def test_fusion_exponent_is_that_of_the_library(parameters):
@@ -94,6 +95,8 @@ def test_geometry_problems(state, parameters):
     assert state.geometryProblem(parameters) == ""
     parameters.sourceToIsocentre = 1500.0
     assert "must be smaller than the source-to-detector distance (1500 mm)" in state.geometryProblem(parameters)
+    parameters.beam = state.Beam.SCANNED
+    assert "must be smaller" in state.geometryProblem(parameters)
     parameters.beam = state.Beam.PARALLEL
     assert state.geometryProblem(parameters) == "", "a parallel beam has no such distances"
     parameters.detectorRows = 100

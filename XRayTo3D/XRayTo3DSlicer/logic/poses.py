@@ -12,7 +12,7 @@ import slicer
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.grid import Grid
 from XRayTo3DLib.geometry.projection import Projection, detector_size
-from XRayTo3DLib.geometry.views import ViewSpec
+from XRayTo3DLib.geometry.views import ViewSpec, beam_fields
 from XRayTo3DLib.images.labelmap import Labelmap
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.images.volume import Volume
@@ -42,9 +42,9 @@ def poses(
     view: str | Sequence[str],
     size: tuple[int, int] | None,
     spacing: float | None,
-    sourceToDetector: float,
+    sourceToDetector: float | None,
     sourceToIsocentre: float | None,
-    parallel: bool,
+    beam: str,
     projection: Any,
 ) -> Poses:
     """The projections that the arguments of :meth:`Logic.renderDRR` mean; views aim at the middle of ``grid``.
@@ -71,8 +71,7 @@ def poses(
     where = {
         "size": size,
         "spacing": DEFAULT_PIXEL if spacing is None else spacing,
-        "source_to_detector": None if parallel else sourceToDetector,
-        "source_to_isocentre": sourceToIsocentre,
+        **beam_fields(beam, None if beam == "parallel" else sourceToDetector, sourceToIsocentre),
     }
     return Poses(names, [ViewSpec.parse(word, **where).projection(grid) for word in names], several)
 

@@ -53,12 +53,14 @@ class RadiographLogic:
         name: str | None = None,
         ask: Callable[[str], bool] | None = None,
         frame: int | None = None,
+        beam: str | None = None,
     ) -> slicer.vtkMRMLScalarVolumeNode:
         """An X-ray from a DICOM file, a picture, or NRRD, as a radiograph node standing where its detector is.
 
         - ``view``: as in :meth:`renderDRR`; by default what the file says, as for everything that is left out here;
         - ``spacing``: mm between pixels, one number or (between rows, between columns); a picture needs it;
-        - ``sourceToDetector``, ``sourceToIsocentre``: mm; ``parallel``: parallel rays instead;
+        - ``sourceToDetector``, ``sourceToIsocentre``: mm; ``beam``: cone, parallel or scanned (source and detector travelled along
+          the patient); ``parallel``: the same as beam="parallel";
         - ``kind``: what the pixels are: line_integral, intensity, inverted (bone is dark), or auto;
         - ``isocentre``: LPS mm of the point that the beam is aimed at; the origin, where the file does not say either;
         - ``ask``: decides, given a question, whether a detector with a side above 600 mm is meant; :class:`Cancelled` if not;
@@ -67,7 +69,9 @@ class RadiographLogic:
         from XRayTo3DLib.io.identity import name_without_patient
         from XRayTo3DLib.io.radiographs import read_radiograph
 
-        radiograph = read_radiograph(path, view, spacing, sourceToDetector, sourceToIsocentre, kind, isocentre, parallel, frame)
+        radiograph = read_radiograph(
+            path, view, spacing, sourceToDetector, sourceToIsocentre, kind, isocentre, parallel, frame, beam
+        )
         poses.checkDetectorSize(radiograph, Path(path).name, ask)
         own = name_without_patient(path)
         title = name or " ".join(filter(None, (own.split(".")[0], radiograph.name)))

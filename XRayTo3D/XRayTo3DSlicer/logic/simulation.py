@@ -9,7 +9,6 @@ import slicer
 
 from XRayTo3DLib.geometry.projection import Projection
 from XRayTo3DLib.geometry.vectors import ArrayLike
-from XRayTo3DLib.geometry.views import DEFAULT_SOURCE_TO_DETECTOR
 from XRayTo3DLib.progress import Progress, silent
 from XRayTo3DSlicer.logic import checks, poses
 from XRayTo3DSlicer.nodes import provenance, radiograph_nodes, scene, segmentation_nodes
@@ -24,13 +23,14 @@ class SimulationLogic:
         view: str | Sequence[str] = "AP",
         size: tuple[int, int] | None = None,
         spacing: float | None = None,
-        sourceToDetector: float = DEFAULT_SOURCE_TO_DETECTOR,
+        sourceToDetector: float | None = None,
         sourceToIsocentre: float | None = None,
         parallel: bool = False,
         projection: Projection | ArrayLike | Sequence[Projection | ArrayLike] | None = None,
         name: str | None = None,
         progress: Progress = silent,
         *,
+        beam: str = "cone",
         quality: str = "full",
         kilovolts: float | None = None,
         inserts: Sequence[tuple[slicer.vtkMRMLNode, str | float]] = (),
@@ -43,7 +43,9 @@ class SimulationLogic:
 
         - ``view``: AP, PA, LAT, RLAT, LAO30, RAO20CAUD10, AP+10 and so on, aimed at the middle of the CT; or several;
         - ``size``: (rows, columns), by default just large enough for the CT; ``spacing``: pixel size in mm (2 mm);
-        - ``sourceToDetector``, ``sourceToIsocentre``: mm (1500, and 0.8 of it); ``parallel``: parallel rays instead;
+        - ``beam``: cone, parallel, or scanned (source and detector travel along the patient, as for a CT's topogram);
+          ``parallel``: the same as beam="parallel";
+        - ``sourceToDetector``, ``sourceToIsocentre``: mm (1500, and 0.8 of it; of a scanned beam 1085 and 595);
         - ``projection``: an exact geometry in place of all that, or several; ``view`` is then only the view's name. A
           3x4 matrix (LPS mm to column and row) is one too, with ``size`` and, if it is not 1 mm, ``spacing``;
         - ``quality``: full, or preview, which is faster and less exact;
@@ -61,7 +63,9 @@ class SimulationLogic:
 
         exposure = Exposure(kilovolts, photons, electronicNoise, blur, seed)
         volume = checks.ct(ctNode)
-        asked = poses.poses(volume.grid, view, size, spacing, sourceToDetector, sourceToIsocentre, parallel, projection)
+        asked = poses.poses(
+            volume.grid, view, size, spacing, sourceToDetector, sourceToIsocentre, "parallel" if parallel else beam, projection
+        )
         shapes, sources = poses.insertsOf(inserts)
         added = []
         with scene.operation(ctNode, *sources) as adding:
@@ -90,13 +94,14 @@ class SimulationLogic:
         view: str | Sequence[str] = "AP",
         size: tuple[int, int] | None = None,
         spacing: float | None = None,
-        sourceToDetector: float = DEFAULT_SOURCE_TO_DETECTOR,
+        sourceToDetector: float | None = None,
         sourceToIsocentre: float | None = None,
         parallel: bool = False,
         projection: Projection | ArrayLike | Sequence[Projection | ArrayLike] | None = None,
         name: str | None = None,
         progress: Progress = silent,
         *,
+        beam: str = "cone",
         ctNode: slicer.vtkMRMLScalarVolumeNode | None = None,
     ) -> list[Any]:
         """Each segment alone, as an X-ray node a segment in a folder of its view; for several views, a list for each.
@@ -108,7 +113,9 @@ class SimulationLogic:
         volume = None if ctNode is None else checks.ct(ctNode)
         labelmaps = segmentation_nodes.structures_from_node(checks.given(segmentationNode, "segmentation"))
         grid = labelmaps[0].grid if volume is None else volume.grid
-        asked = poses.poses(grid, view, size, spacing, sourceToDetector, sourceToIsocentre, parallel, projection)
+        asked = poses.poses(
+            grid, view, size, spacing, sourceToDetector, sourceToIsocentre, "parallel" if parallel else beam, projection
+        )
         title = name or segmentationNode.GetName()
         sources = [segmentationNode] if ctNode is None else [segmentationNode, ctNode]
         added: list[list[Any]] = []

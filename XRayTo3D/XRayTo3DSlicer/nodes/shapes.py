@@ -17,18 +17,26 @@ PICTURE_VALUES = "line integral"
 
 def detector_corners(projection: Projection) -> np.ndarray:
     """LPS mm of the detector's four outer corners, in order around it, shape (4, 3)."""
+    return projection.pixel_positions(_outer_corners(projection))
+
+
+def _outer_corners(projection: Projection) -> np.ndarray:
     bottom, right = projection.size[0] - 0.5, projection.size[1] - 0.5
-    return projection.pixel_positions(np.array([[-0.5, -0.5], [-0.5, right], [bottom, right], [bottom, -0.5]]))
+    return np.array([[-0.5, -0.5], [-0.5, right], [bottom, right], [bottom, -0.5]])
 
 
 def beam(projection: Projection) -> vtk.vtkPolyData:
     """The detector's outline with the edges of the beam, as lines.
 
     Cone beam: from the source (point 0) to the four corners (points 1 to 4). Parallel beam: a box of rays through the
-    detector, as far before it (points 0 to 3) as behind it (points 8 to 11), with the detector in points 4 to 7.
+    detector, as far before it (points 0 to 3) as behind it (points 8 to 11), with the detector in points 4 to 7. Scanned beam:
+    from where the source stands (points 0 to 3) when it sees each corner (points 4 to 7), and the way that it travels.
     """
     corners = detector_corners(projection)
-    if projection.source is not None:
+    if projection.is_scanned:
+        points = np.vstack([projection.source_positions(_outer_corners(projection)), corners])
+        lines = [[i, i + 4] for i in range(4)] + [[4, 5, 6, 7, 4], [0, 2]]
+    elif projection.source is not None:
         points = np.vstack([projection.source, corners])
         lines = [[0, 1], [0, 2], [0, 3], [0, 4], [1, 2, 3, 4, 1]]
     else:

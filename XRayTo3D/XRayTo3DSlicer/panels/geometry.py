@@ -14,13 +14,13 @@ class GeometrySection(Section):
     def update(self) -> None:
         if self.parameters is None:
             return
-        cone = self.parameters.beam is state.Beam.CONE
-        self.ui.sourceToDetectorSpinBox.enabled = cone
-        self.ui.sourceToIsocentreSpinBox.enabled = cone
+        spreads = self.parameters.beam is not state.Beam.PARALLEL
+        self.ui.sourceToDetectorSpinBox.enabled = spreads
+        self.ui.sourceToIsocentreSpinBox.enabled = spreads
         problem = state.geometryProblem(self.parameters)
         self.ui.problemLabel.text = problem
         self.ui.problemLabel.visible = bool(problem)
-        magnification = self.parameters.sourceToDetector / self.parameters.sourceToIsocentre if cone else 1.0
+        magnification = self.parameters.sourceToDetector / self.parameters.sourceToIsocentre if spreads else 1.0
         self.ui.magnificationLabel.text = _("{factor:.2f}, so a pixel measures {size:.2f} mm in the patient").format(
             factor=magnification, size=self.parameters.pixelSize / magnification
         )

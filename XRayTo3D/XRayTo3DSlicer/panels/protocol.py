@@ -18,9 +18,9 @@ class PanelLogic(Protocol):
         *,
         size: tuple[int, int] | None = None,
         spacing: float | None = None,
-        sourceToDetector: float = 1500.0,
+        sourceToDetector: float | None = None,
         sourceToIsocentre: float | None = None,
-        parallel: bool = False,
+        beam: str = "cone",
         progress: Progress = ...,
     ) -> Any:
         """The X-ray of a CT as a radiograph node, a list of them for several views: all or none."""
@@ -34,7 +34,7 @@ class PanelLogic(Protocol):
         spacing: float | None = None,
         sourceToDetector: float | None = None,
         sourceToIsocentre: float | None = None,
-        parallel: bool = False,
+        beam: str | None = None,
         ask: Callable[[str], bool] | None = None,
     ) -> Any:
         """A file as a radiograph node; what is left out is taken from the file, and ``ask`` gets what is doubtful."""

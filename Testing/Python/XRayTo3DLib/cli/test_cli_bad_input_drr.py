@@ -68,6 +68,8 @@ def test_matrix_without_detector(run, ct_file, tmp_path):
         (["--view", "UPSIDE"], "not known"),
         ([], "No view"),
         (["--view", "AP", "--parallel", "--sdd", "1500"], "no meaning"),
+        (["--view", "AP", "--parallel", "--beam", "scanned"], "contradict"),
+        (["--view", "AP", "--beam", "scanned", "--sid", "1100"], "source-to-detector"),
         (["--view", "AP", "--sid", "2000"], "source-to-isocentre"),
         (["--view", "AP", "--pixel", "0.01"], "--pixel"),
     ],

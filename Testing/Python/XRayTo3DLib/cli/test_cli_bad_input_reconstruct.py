@@ -102,6 +102,8 @@ def test_unknown_spacing(run, xrays, model, tmp_path):
         (["--sdd", "AP=-3"], "not a number above 0"),
         (["--kind", "negative"], "negative"),
         (["--parallel", "--sdd", "1500"], "no meaning"),
+        (["--beam", "AP=fan"], "no beam"),
+        (["--beam", "AP=scanned", "--parallel"], "contradict"),
         (["--no-fusion", "--refine", "2"], "--refine"),
     ],
 )

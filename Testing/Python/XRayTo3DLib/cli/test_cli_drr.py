@@ -42,6 +42,21 @@ def test_one_view_may_be_a_file(run, ct_file, tmp_path):
     assert not read_radiograph(tmp_path / "ap.mha").projection.is_cone
 
 
+def test_topograms_are_scanned_and_said_to_be(run, ct_file, small_ct, tmp_path):
+    arguments = ["drr", ct_file, "--view", "LAT", "--beam", "scanned", "--size", "32x40", "--pixel", "12", "--look", "none"]
+    expected = view_projection("LAT", small_ct.grid.centre, (32, 40), 12.0, 1085.0, 595.0, scan_axis="column")
+    for name in ("lat.nrrd", "lat.dcm", "lat.nii.gz"):
+        found = run(*arguments, "--out", tmp_path / name)
+        assert found.code == 0, found.error
+        read = read_radiograph(tmp_path / name)
+        points = small_ct.grid.corners
+        assert read.projection.beam == "scanned"
+        np.testing.assert_allclose(read.projection.project(points), expected.project(points), atol=1e-3)
+        np.testing.assert_allclose(read.line_integrals, render_drr(small_ct, [expected])[0].line_integrals, atol=1e-3)
+    assert run(*arguments, "--sid", "600", "--sdd", "1100", "--out", tmp_path / "own.nrrd").code == 0
+    assert read_radiograph(tmp_path / "own.nrrd").projection.source_to_detector == pytest.approx(1100)
+
+
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_matrix_gives_the_same_picture_as_its_view(run, ct_file, small_ct, tmp_path, form):
     projection = view_projection("AP+25", small_ct.grid.centre, (36, 40), 12.0, 1400.0)

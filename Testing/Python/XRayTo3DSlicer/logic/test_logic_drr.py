@@ -45,7 +45,13 @@ def test_drr_geometry_is_the_one_asked_for(logic, ct_node, ct):
     asked = view_projection("LAO30", ct.grid.centre, (24, 40), 12.0, 1300, 900)
     np.testing.assert_allclose(radiograph_nodes.radiograph_from_node(node).projection.matrix, asked.matrix, atol=1e-9)
     node = logic.renderDRR(ct_node, "AP", size=(24, 40), spacing=12.0, parallel=True)
-    assert not radiograph_nodes.radiograph_from_node(node).projection.is_cone
+    assert radiograph_nodes.radiograph_from_node(node).projection.beam == "parallel"
+    node = logic.renderDRR(ct_node, "AP", size=(24, 40), spacing=12.0, beam="scanned")
+    scanned = view_projection("AP", ct.grid.centre, (24, 40), 12.0, 1085, 595, scan_axis="column")
+    assert radiograph_nodes.radiograph_from_node(node).projection == scanned
+    assert len(logic.showProjection(node)) == 2
+    with pytest.raises(InputError, match="use one of cone, parallel, scanned"):
+        logic.renderDRR(ct_node, "AP", beam="fan")
     node = logic.renderDRR(ct_node, "mine", projection=asked, name="as calibrated")
     back = radiograph_nodes.radiograph_from_node(node)
     np.testing.assert_allclose(back.projection.matrix, asked.matrix, atol=1e-9)

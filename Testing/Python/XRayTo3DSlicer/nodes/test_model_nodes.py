@@ -69,6 +69,14 @@ def test_beam_runs_from_the_source_to_the_corners(scene, projection):
     if projection.is_cone:
         np.testing.assert_allclose(points, np.vstack([projection.source, corners]), atol=1e-9)
         assert sorted(map(tuple, lines)) == [(0, 1), (0, 2), (0, 3), (0, 4), (1, 2, 3, 4, 1)]
+    elif projection.is_scanned:
+        np.testing.assert_allclose(points[4:], corners, atol=1e-9)
+        assert sorted(map(tuple, lines)) == [(0, 2), (0, 4), (1, 5), (2, 6), (3, 7), (4, 5, 6, 7, 4)]
+        track = points[2] - points[0]  # as long as the picture is high
+        np.testing.assert_allclose(track, rows * projection.spacing[0] * projection.column_direction, atol=1e-9)
+        np.testing.assert_allclose((points[0] + points[2]) / 2, projection.source, atol=1e-9)
+        for i in range(4):
+            assert abs((points[i + 4] - points[i]) @ projection.scan_direction) < 1e-9
     else:
         np.testing.assert_allclose(points[4:8], corners, atol=1e-9)
         for i in range(4):

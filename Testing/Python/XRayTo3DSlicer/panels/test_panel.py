@@ -40,7 +40,7 @@ def test_rendering_passes_view_and_geometry_and_selects_the_xrays(panel, fake_lo
         "spacing": 0.5,
         "sourceToDetector": 1100.0,
         "sourceToIsocentre": 700.0,
-        "parallel": False,
+        "beam": "cone",
         "size": (300, 200),
     }
     assert fake_logic.calls == [("renderDRR", (bare_ct, ["AP+10", "LLAT"]), geometry)], "one call, so all views or none"
@@ -58,7 +58,12 @@ def test_a_parallel_beam_has_no_distances(panel, fake_logic, bare_ct):
     assert not panel.inputs.ui.secondSelector.isEnabled()
     panel.inputs.ui.renderButton.click()
     ((_, (_, view), geometry),) = fake_logic.calls
-    assert view == ["AP"] and geometry["parallel"] and geometry["sourceToIsocentre"] is None and geometry["size"] is None
+    assert view == ["AP"] and geometry["beam"] == "parallel" and geometry["sourceToIsocentre"] is None and geometry["size"] is None
+    panel.geometry.ui.beamComboBox.setCurrentIndex(2)
+    assert panel.geometry.ui.sourceToDetectorSpinBox.isEnabled()
+    panel.inputs.ui.renderButton.click()
+    geometry = fake_logic.calls[-1][2]
+    assert geometry["beam"] == "scanned" and geometry["sourceToDetector"] == 1500.0
 
 
 def test_an_impossible_geometry_is_said_where_it_is_and_nothing_runs(panel, fake_logic, bare_ct):
