@@ -40,15 +40,15 @@ FAULTS = (
     _library(
         "zeros for X-rays",
         "reconstruction/methods/lifted_views.py",
-        "seen = np.stack(images) / virtual_detector.scale(padded)",
+        "seen = np.stack(images) / virtual_detector.scale(grid)",
         "seen = np.stack(images) * 0.0",
         "reconstruction",
     ),
     _library(
         "mirror not turned back",
         "reconstruction/methods/lifted_views.py",
-        "*turned, padded)[..., ::-1]",
-        "*turned, padded)",
+        "*turned, grid)[..., ::-1]",
+        "*turned, grid)",
         "reconstruction",
     ),
     _library(
