@@ -35,6 +35,8 @@ _SCANNERS = {
     "TOSHIBA": (600.0, 1072.0),
     "CANON": (600.0, 1072.0),
 }
+#: Source to detector and to the middle of the patient in a slot scanner (EOS), in mm.
+_SLOT = (1300.0, 987.0)
 #: Makers whose every X-ray is taken by a travelling slot, whether the header has DetectorConfiguration or not.
 _SLOT_MAKERS = ("EOS IMAGING", "BIOSPACE MED")
 #: The tube of a CT stands at least and at most so far from the isocentre, in mm.
@@ -71,25 +73,48 @@ def placed_by_dicom(
     if beam is not None and beam not in views.BEAMS:
         raise InputError(f"The beam {beam!r} is not known: use one of {', '.join(views.BEAMS)}, or leave it out.")
     if is_localizer(tags) and beam in (None, "scanned"):
-        return _localizer(tags, size, view, spacing, source_to_isocentre, isocentre, name)
+        found = _localizer(tags, size, view, spacing, source_to_isocentre, isocentre, name)
+        if source_to_detector is not None:
+            said = "The source-to-detector distance changes nothing: the picture of a CT localizer is measured in the isocentre."
+            found = replace(found, notes=(*found.notes, said))
+        return found
+    notes: tuple[str, ...] = ()
+    slot = beam == "scanned" or (beam is None and is_slot_scan(tags))
+    if slot and source_to_detector is None and length(tags, "DistanceSourceToDetector") is None:
+        is_slot = is_slot_scan(tags)
+        source_to_detector, usual = _SLOT if is_slot else (views.SCANNER_SOURCE_TO_DETECTOR, views.SCANNER_SOURCE_TO_ISOCENTRE)
+        notes = (f"The source-to-detector distance is unknown: {source_to_detector:g} mm is assumed, that of a {_kind(is_slot)}.",)
+        if source_to_isocentre is None and length(tags, "DistanceSourceToPatient") is None:
+            source_to_isocentre = usual
+            notes = (*notes, f"The source-to-isocentre distance is unknown: {usual:g} mm is assumed.")
     found = projection_from_dicom(
         tags, size, view, spacing, source_to_detector, source_to_isocentre, isocentre, beam == "parallel", name
     )
-    if beam == "scanned" or (beam is None and is_slot_scan(tags)):
-        return _travelling(found, tags)
-    return found
+    if not slot:
+        return found
+    return _travelling(replace(found, notes=(*found.notes, *notes)), tags, spacing is None)
 
 
-def _travelling(found: Placement, tags: Dataset) -> Placement:
+def _kind(is_slot: bool) -> str:
+    return "slot scanner" if is_slot else "CT's topogram"
+
+
+def _travelling(found: Placement, tags: Dataset, own_spacing: bool) -> Placement:
     """A placement of a beam that stands still, as that of one which travels along the patient."""
-    axis = _scan_axis(found.projection.row_direction, found.projection.column_direction)
+    projection = found.projection
+    axis = _scan_axis(projection.row_direction, projection.column_direction)
+    calibrated = numbers(tags, "PixelSpacing")
+    if own_spacing and len(calibrated) == 2 and min(calibrated) > 0 and not numbers(tags, "ImagerPixelSpacing"):
+        # One that is calibrated in the patient was magnified to the detector, but along the scan nothing is.
+        down, across = projection.spacing
+        projection = projection.resampled(projection.size, (calibrated[0], across) if axis == "column" else (down, calibrated[1]))
     why = "DetectorConfiguration is SLOT" if word(tags, "DetectorConfiguration") == "SLOT" else "it is taken by a scanned slot"
     lines = "rows" if axis == "column" else "columns"
     note = (
         f"The picture is read as scanned ({why}): source and detector travel along the patient, so that its {lines} are not "
         "magnified in that direction."
     )
-    return Placement(replace(found.projection, scan_axis=axis), found.view, (*found.notes, note))
+    return Placement(replace(projection, scan_axis=axis), found.view, (*found.notes, note))
 
 
 def _scan_axis(row: np.ndarray, column: np.ndarray) -> str:

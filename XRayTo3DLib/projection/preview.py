@@ -52,10 +52,10 @@ class Merged:
         scale[axis], shift[axis] = 1 / count, (count - 1) / 2
         points, directions = (points - shift) * scale, directions * scale
         graded = torch.is_grad_enabled() and any(t.requires_grad for t in (thin, points, directions))
-        # Rays from many points, those of a scanned beam, meet no detector along the axes at right angles.
-        if graded or not has_kernel(thin) or (half_line and len(points) > 1):
+        spreads = _spreading(points, directions, [a for a in (0, 1, 2) if a != axis], half_line)
+        if graded or not has_kernel(thin) or spreads is None:
             return integrate(thin, Rays.of_view(points, directions, half_line, width, axis))
-        return _shear_warp(thin, points, directions, axis, half_line)
+        return _shear_warp(thin, points, directions, axis, half_line, spreads)
 
     def _is_near(self, axis: int, source: float) -> bool:
         """Whether a source stands among the planes of an axis or close to them: merged ones are too thick for it."""
@@ -87,41 +87,65 @@ def _merge(volume: torch.Tensor, dim: int, count: int) -> torch.Tensor:
     return torch.cat([parts, rest], dim=dim)
 
 
-def _shear_warp(volume: torch.Tensor, points: torch.Tensor, directions: torch.Tensor, axis: int, half_line: bool) -> torch.Tensor:
-    """Line integrals (N,) by way of a picture on a detector along the voxel axes; a source stands outside the planes."""
+def _spreading(points: torch.Tensor, directions: torch.Tensor, minor: list[int], half_line: bool) -> tuple[bool, bool] | None:
+    """Whether rays fan out along each minor axis, so that a detector along the voxel axes sees them all; ``None`` where none does.
+
+    Those of a scanned beam are parallel along the scan: it must run along a minor axis.
+    """
+    if len(points) == 1 or not half_line:
+        return half_line, half_line
+    travelled = (points[-1] - points[0]).abs()
+    scan = int(travelled.argmax())
+    still = [a for a in (0, 1, 2) if a != scan]
+    if scan not in minor or float(travelled[still].max()) > 1e-6 * float(travelled[scan]):
+        return None
+    if float((directions[:, scan] / directions.abs().amax(dim=1)).abs().max()) > 1e-6:
+        return None
+    return minor[0] != scan, minor[1] != scan
+
+
+def _shear_warp(
+    volume: torch.Tensor,
+    points: torch.Tensor,
+    directions: torch.Tensor,
+    axis: int,
+    half_line: bool,
+    spreads: tuple[bool, bool],
+) -> torch.Tensor:
+    """Line integrals (N,) by way of a picture on a detector along the voxel axes; a source stands outside the planes.
+
+    Rays are known by their slope along a minor axis where they spread, and by where they meet plane 0 where they do not.
+    """
     minor = [a for a in (0, 1, 2) if a != axis]
     planes, sizes = volume.shape[2 - axis], [volume.shape[2 - a] for a in minor]
-    where = directions[:, minor] / directions[:, [axis]]
-    ends, step = np.zeros(2), _STEP
-    if half_line:
-        ends = np.array([0.0, planes - 1.0]) - float(points[0, axis])
-        step = _STEP / float(np.abs(ends).max())
-    else:
-        where = points[:, minor] - where * points[:, [axis]]
-    low, high = where.amin(dim=0).tolist(), where.amax(dim=0).tolist()
-    nodes = []
-    for n, (extent, a) in enumerate(zip(sizes, minor, strict=True)):
+    slopes = directions[:, minor] / directions[:, [axis]]
+    crossings = points[:, minor] - slopes * points[:, [axis]]
+    source = points[0].tolist()
+    ends = np.array([0.0, planes - 1.0]) - source[axis]
+    where, nodes, sides, steps = [], [], [], []
+    for n, (spread, extent, a) in enumerate(zip(spreads, sizes, minor, strict=True)):
+        found, slope = (slopes if spread else crossings)[:, n], float(slopes[0, n])
+        step = _STEP / float(np.abs(ends).max()) if spread else _STEP
         # No wider than the shadow of the volume.
-        if half_line:
-            shadow = [(edge - float(points[0, a])) / float(end) for edge in (-1, extent) for end in ends]
+        if spread:
+            shadow = [(edge - source[a]) / float(end) for edge in (-1, extent) for end in ends]
         else:
-            slope = float(directions[0, a] / directions[0, axis])
             shadow = [edge - slope * k for edge in (-1, extent) for k in (0, planes - 1)]
-        low[n], high[n] = max(low[n], min(shadow)), min(high[n], max(shadow))
-        if high[n] < low[n]:
+        low, high = max(float(found.min()), min(shadow)), min(float(found.max()), max(shadow))
+        if high < low:
             return volume.new_zeros(len(directions))
-        nodes.append(np.arange(int(np.floor(low[n] / step)) - 2, int(np.ceil(high[n] / step)) + 3) * step)
+        own = np.arange(int(np.floor(low / step)) - 2, int(np.ceil(high / step)) + 3) * step
+        sides.append(np.stack([source[a] - own * source[axis], own] if spread else [own, np.full_like(own, slope)]))
+        where.append(found)
+        nodes.append(float(own[0]))
+        steps.append(step)
+    limits = (-np.inf, np.inf)
     if half_line:
-        source = points[0].tolist()
-        sides = [np.stack([source[a] - n * source[axis], n]) for a, n in zip(minor, nodes, strict=True)]
         limits = (source[axis], np.inf) if float(directions[0, axis]) > 0 else (-np.inf, source[axis])
-    else:
-        slopes = (directions[0, minor] / directions[0, axis]).tolist()
-        sides = [np.stack([n, np.full_like(n, slope)]) for n, slope in zip(nodes, slopes, strict=True)]
-        limits = (-np.inf, np.inf)
     picture = sweep(volume, Stand(axis, sides[0], sides[1], limits, np.ones((1, 1))))
     size = torch.tensor([picture.shape[1], picture.shape[0]], dtype=torch.float64)
+    step, first = torch.tensor(steps, dtype=torch.float64), torch.tensor(nodes, dtype=torch.float64)
     # grid_sample's coordinates with align_corners=False: index i sits at (2 i + 1) / n - 1.
-    at = (where * (2 / (step * size)) + ((1 - 2 * torch.tensor([nodes[0][0], nodes[1][0]]) / step) / size - 1)).to(volume.dtype)
+    at = (torch.stack(where, dim=1) * (2 / (step * size)) + ((1 - 2 * first / step) / size - 1)).to(volume.dtype)
     values = functional.grid_sample(picture[None, None], at[None, None], mode="bicubic", align_corners=False)[0, 0, 0]
     return values / directions[:, axis].abs().to(volume.dtype)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
 
@@ -126,6 +127,8 @@ def test_what_the_header_of_a_localizer_says_counts_and_what_it_leaves_out_is_sa
         assert moved.projection.project(np.array([[15.0, 110.0, 691.0]]))[0] == pytest.approx([22, 6])
         assert not said(moved, "middle of the picture")
     assert read(spacing=(3.0, 1.0)).projection.spacing == (3.0, 1.0)
+    further = read_radiograph(localizer(tmp_path / "a.dcm"), source_to_detector=1085.0)
+    assert further.projection == read().projection and said(further, "changes nothing")
     assert read(view="PA", beam="parallel").projection.beam == "parallel"
     lost = read("AP", ImagePositionPatient=None, isocentre=(5, 6, 7)).projection
     assert lost.centre == pytest.approx([5, 6, 7]) and lost.source == pytest.approx([5, -564, 7])
@@ -164,8 +167,26 @@ def test_a_slot_scan_is_not_magnified_along_the_patient(tmp_path):
     assert read_radiograph(path, beam="cone").projection.is_cone
     assert read_radiograph(path, parallel=True).projection.beam == "parallel"
     assert read_radiograph(slot(tmp_path / "b.dcm"), beam="scanned").projection.scan_axis == "column"
+    # Distances that nobody states; a spacing that is calibrated in the patient is magnified to the detector across alone.
+    for tags, distances in (({"Manufacturer": "EOS imaging"}, (1300, 987)), ({}, (1085, 595))):
+        bare = {"DistanceSourceToDetector": None, "DistanceSourceToPatient": None, **tags}
+        found = read_radiograph(slot(tmp_path / "d.dcm", **bare), beam="scanned")
+        assert (found.projection.source_to_detector, -found.projection.source[1]) == pytest.approx(distances)
+        assert said(found, f"{distances[0]} mm is assumed", f"{distances[1]} mm is assumed")
+    calibrated = {"ImagerPixelSpacing": None, "PixelSpacing": [0.4, 0.4], "PixelSpacingCalibrationType": "GEOMETRY"}
+    found = read_radiograph(slot(tmp_path / "e.dcm", DetectorConfiguration="SLOT", **calibrated)).projection
+    assert found.spacing == pytest.approx((0.4, 0.4 * 1300 / 987)) and found.centre == pytest.approx([0, 313, 0])
     lying = read_radiograph(slot(tmp_path / "c.dcm", DetectorConfiguration="SLOT", PatientOrientation=["F", "R"])).projection
     assert lying.scan_axis == "row" and abs(lying.scan_direction[2]) == pytest.approx(1)
+
+
+def test_a_picture_of_a_scanned_beam_has_a_ct_s_distances_unless_others_are_given(tmp_path):
+    sitk.WriteImage(sitk.GetImageFromArray((np.arange(1200).reshape(40, 30) % 250).astype(np.uint8)), str(tmp_path / "a.png"))
+    given = read_radiograph(tmp_path / "a.png", "AP", (1.0, 2.0), 1300.0, 987.0, beam="scanned").projection
+    usual = read_radiograph(tmp_path / "a.png", "AP", (1.0, 2.0), beam="scanned").projection
+    for projection, distances in ((given, (1300, 987)), (usual, (1085, 595))):
+        assert projection.scan_axis == "column" and projection.spacing == (1.0, 2.0)
+        assert (projection.source_to_detector, -projection.source[1]) == pytest.approx(distances)
 
 
 def test_words_for_beams_between_the_views():
