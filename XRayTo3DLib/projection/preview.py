@@ -144,8 +144,8 @@ def _shear_warp(
         limits = (source[axis], np.inf) if float(directions[0, axis]) > 0 else (-np.inf, source[axis])
     picture = sweep(volume, Stand(axis, sides[0], sides[1], limits, np.ones((1, 1))))
     size = torch.tensor([picture.shape[1], picture.shape[0]], dtype=torch.float64)
-    step, first = torch.tensor(steps, dtype=torch.float64), torch.tensor(nodes, dtype=torch.float64)
+    pitch, first = torch.tensor(steps, dtype=torch.float64), torch.tensor(nodes, dtype=torch.float64)
     # grid_sample's coordinates with align_corners=False: index i sits at (2 i + 1) / n - 1.
-    at = (torch.stack(where, dim=1) * (2 / (step * size)) + ((1 - 2 * first / step) / size - 1)).to(volume.dtype)
+    at = (torch.stack(where, dim=1) * (2 / (pitch * size)) + ((1 - 2 * first / pitch) / size - 1)).to(volume.dtype)
     values = functional.grid_sample(picture[None, None], at[None, None], mode="bicubic", align_corners=False)[0, 0, 0]
     return values / directions[:, axis].abs().to(volume.dtype)
