@@ -16,7 +16,7 @@ from XRayTo3DLib.images.pixel_matching import coarse
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.models.zoo import LoadedModel, ModelFile, load_model
 from XRayTo3DLib.progress import Progress, part, silent
-from XRayTo3DLib.reconstruction.calibration import calibrate
+from XRayTo3DLib.reconstruction.calibration.fit import calibrate
 from XRayTo3DLib.reconstruction.checks import check_distinct, check_names, notes_on
 from XRayTo3DLib.reconstruction.grids import covering_spacing, default_grid, grid_for
 from XRayTo3DLib.reconstruction.methods.base import Method

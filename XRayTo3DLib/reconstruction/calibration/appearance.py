@@ -1,0 +1,102 @@
+"""What a picture of unknown scale looks like: which region, which view, which way up. Told from ranks, which no display curve changes.
+
+The pixels behind the body are replaced by their rank there and averaged over 12 x 12 fields of its bounding box: a monotone curve,
+gain and offset leave that as it is. The fields are compared with those of X-rays of training CTs (``Resources/Calibration``) by their
+Mahalanobis distance: a linear discriminant, which is what so few patients can bear.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from scipy import ndimage, stats
+
+from XRayTo3DLib.files import resources_folder
+from XRayTo3DLib.images.radiograph import Radiograph
+from XRayTo3DLib.reconstruction.calibration.shadow import Shadow
+
+#: Fields along a side.
+SIDE = 12
+
+
+@dataclass(frozen=True)
+class Look:
+    """A kind of picture: ``region`` and ``view`` as the references name them, and whether the head is up."""
+
+    region: str
+    view: str
+    upright: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Appearance:
+    """How like each known kind a picture is.
+
+    ``chances`` of each :class:`Look` (1 in all); ``distance`` to the nearest kind, 1 being the largest among the training pictures.
+    """
+
+    chances: dict[Look, float]
+    distance: float
+
+    def chance(self, **wanted: str | bool) -> float:
+        """The sum over the looks that have these values."""
+        return sum(p for look, p in self.chances.items() if all(getattr(look, key) == value for key, value in wanted.items()))
+
+    def region(self, view: str) -> str:
+        """The likeliest region of a picture that is upright and of this view."""
+        regions = {look.region for look in self.chances}
+        return max(sorted(regions), key=lambda region: self.chance(region=region, view=view, upright=True))
+
+
+@dataclass(frozen=True, eq=False)
+class Looks:
+    """The known kinds: ``means`` (kinds, fields), ``whitening`` (fields, fields) of the pooled covariance, the ``farthest`` distance."""
+
+    looks: tuple[Look, ...]
+    means: np.ndarray
+    whitening: np.ndarray
+    farthest: float
+
+    def compare(self, fields: np.ndarray) -> Appearance:
+        """The appearance of fields (SIDE * SIDE,)."""
+        squares = (((fields - self.means) @ self.whitening.T) ** 2).sum(axis=1)
+        # Fields beside each other are not independent: as many as half the side count.
+        logs = -0.5 * (squares - squares.min()) / SIDE
+        chances = np.exp(logs) / np.exp(logs).sum()
+        told = dict(zip(self.looks, chances.tolist(), strict=True))
+        return Appearance(told, float(np.sqrt(squares.min()) / self.farthest))
+
+
+def fields_of(radiograph: Radiograph, shadow: Shadow) -> np.ndarray:
+    """Mean ranks (-0.5 to 0.5; 0 beside the body) behind the body, over fields of its bounding box: (SIDE * SIDE,)."""
+    rows, columns = np.flatnonzero(shadow.body.any(axis=1)), np.flatnonzero(shadow.body.any(axis=0))
+    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    body, values = shadow.body[box], radiograph.line_integrals[box]
+    ranks = np.zeros(body.shape)
+    ranks[body] = stats.rankdata(values[body]) / max(int(body.sum()), 1) - 0.5
+    ranks[~body] = -0.5
+    return _averaged(ranks).ravel()
+
+
+def _averaged(picture: np.ndarray) -> np.ndarray:
+    """Means over SIDE x SIDE fields of equal size."""
+    factors = [SIDE / n for n in picture.shape]
+    smooth = ndimage.gaussian_filter(picture, [0.3 / f for f in factors], mode="nearest")
+    centres = np.meshgrid(*[(np.arange(SIDE) + 0.5) / f - 0.5 for f in factors], indexing="ij")
+    return ndimage.map_coordinates(smooth, np.array(centres), order=1, mode="nearest")
+
+
+@cache
+def known_looks() -> Looks:
+    """The bundled kinds."""
+    with np.load(resources_folder() / "Calibration" / "looks.npz") as stored:
+        looks = tuple(Look(region, view, up == "up") for region, view, up in stored["looks"].tolist())
+        means, whitening = stored["means"].astype(np.float64), stored["whitening"].astype(np.float64)
+        return Looks(looks, means, whitening, float(stored["farthest"]))
+
+
+def appearance(radiograph: Radiograph, shadow: Shadow) -> Appearance:
+    """How like each known kind the picture is."""
+    return known_looks().compare(fields_of(radiograph, shadow))

@@ -1,0 +1,59 @@
+"""What radiographs of bodies measure: line integrals behind patients, by region and view, from the X-rays of training CTs.
+
+The figures are in ``Resources/Calibration/shadows.json``; ``python -m XRayTo3DLib.training.shadows`` makes them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from XRayTo3DLib.errors import InputError
+from XRayTo3DLib.files import parse_json, resources_folder
+from XRayTo3DLib.images.radiograph import Radiograph
+
+#: The percentiles, within the body's shadow, at which a picture's values and line integrals are laid over each other.
+LEVELS = tuple(np.linspace(1, 99, 25).tolist())
+REGIONS = ("head", "chest", "abdomen")
+VIEWS = ("frontal", "lateral")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One region in one view.
+
+    - ``shape``: the percentiles :data:`LEVELS` of the line integrals behind the body, in units of their mean there;
+    - ``mean``: that mean (the middle of the patients); ``spread``: the standard deviation of its logarithm between patients.
+    """
+
+    region: str
+    view: str
+    shape: tuple[float, ...]
+    mean: float
+    spread: float
+
+
+@cache
+def references() -> dict[tuple[str, str], Reference]:
+    """All bundled references by region and view."""
+    path = resources_folder() / "Calibration" / "shadows.json"
+    stored = parse_json(path.read_text(encoding="utf-8"), str(path))
+    return {
+        (one["region"], one["view"]): Reference(one["region"], one["view"], tuple(one["shape"]), one["mean"], one["spread"])
+        for one in stored["references"]
+    }
+
+
+def reference_for(region: str, radiograph: Radiograph) -> Reference:
+    """The reference of a region for the view of ``radiograph``; :class:`InputError` for an unknown region."""
+    if region not in REGIONS:
+        raise InputError(f"The region {region!r} is not known: use one of {', '.join(REGIONS)}.")
+    return references()[region, view_kind(radiograph)]
+
+
+def view_kind(radiograph: Radiograph) -> str:
+    """``"frontal"`` or ``"lateral"``, whichever the beam is nearer to."""
+    x, y, _ = np.abs(radiograph.projection.beam_direction)
+    return "frontal" if y >= x else "lateral"
