@@ -13,7 +13,7 @@ LISTS = {
     "XRayTo3DLib/files.cmake": (
         "XRayTo3DLib",
         ".",
-        ("XRayTo3DLib", "Resources/Baselines", "Resources/Models", "Resources/Regions"),
+        ("XRayTo3DLib", "Resources/Baselines", "Resources/Calibration", "Resources/Models", "Resources/Regions"),
     ),
     "XRayTo3D/files.cmake": ("MODULE", "XRayTo3D", ("XRayTo3D",)),
 }

@@ -113,7 +113,14 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/projection/rays.py
   XRayTo3DLib/reconstruction/__init__.py
   XRayTo3DLib/reconstruction/answer.py
-  XRayTo3DLib/reconstruction/calibration.py
+  XRayTo3DLib/reconstruction/calibration/__init__.py
+  XRayTo3DLib/reconstruction/calibration/appearance.py
+  XRayTo3DLib/reconstruction/calibration/curve.py
+  XRayTo3DLib/reconstruction/calibration/fit.py
+  XRayTo3DLib/reconstruction/calibration/mass.py
+  XRayTo3DLib/reconstruction/calibration/reference.py
+  XRayTo3DLib/reconstruction/calibration/scale.py
+  XRayTo3DLib/reconstruction/calibration/shadow.py
   XRayTo3DLib/reconstruction/checks.py
   XRayTo3DLib/reconstruction/grids.py
   XRayTo3DLib/reconstruction/methods/__init__.py
@@ -138,6 +145,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/simulation/__init__.py
   XRayTo3DLib/simulation/beam.py
   XRayTo3DLib/simulation/detector.py
+  XRayTo3DLib/simulation/display_processing.py
   XRayTo3DLib/simulation/drr.py
   XRayTo3DLib/simulation/exposure.py
   XRayTo3DLib/simulation/inserts.py
@@ -159,6 +167,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/training/means.py
   XRayTo3DLib/training/precision.py
   XRayTo3DLib/training/recipes.py
+  XRayTo3DLib/training/shadows.py
   XRayTo3DLib/training/subjects.py
   XRayTo3DLib/training/systems.py
   XRayTo3DLib/training/task.py
@@ -168,6 +177,8 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
 set(XRayTo3DLib_PYTHON_RESOURCES
   Resources/Baselines/chest.nrrd
   Resources/Baselines/head_neck.nrrd
+  Resources/Calibration/looks.npz
+  Resources/Calibration/shadows.json
   Resources/Models/SHA256SUMS
   Resources/Models/biplanar.pt
   XRayTo3DLib/models/model_card.schema.json

@@ -11,6 +11,7 @@ from XRayTo3DLib.geometry.grid import Grid
 from XRayTo3DLib.geometry.projection import Projection
 from XRayTo3DLib.geometry.views import DEFAULT_SOURCE_TO_DETECTOR, DEFAULT_SOURCE_TO_ISOCENTRE
 from XRayTo3DLib.images.radiograph import Radiograph
+from XRayTo3DLib.reconstruction.calibration.shadow import shadow_of
 
 DEFAULT_SIZE = 64
 DEFAULT_SPACING = 4.0
@@ -59,15 +60,16 @@ def default_grid(
 
 
 def covering_spacing(radiographs: Sequence[Radiograph]) -> float:
-    """The voxel size in mm with which 64 voxels hold the body's shadow in every calibrated view: 4 to 6.4 mm."""
+    """The voxel size in mm with which 64 voxels hold the body's shadow in every view: 4 to 6.4 mm."""
     centre = common_centre([r.projection for r in radiographs])
     reach = 0.0
     for radiograph in radiographs:
         projection, values = radiograph.projection, radiograph.line_integrals
         if radiograph.valid is not None:
             values = np.where(radiograph.valid, values, 0)
-        rows, columns = np.nonzero(values > _SHADOW * values.max())
-        if not radiograph.calibrated or not len(rows):
+        body = values > _SHADOW * values.max() if radiograph.calibrated else shadow_of(radiograph).body
+        rows, columns = np.nonzero(body)
+        if not len(rows):
             continue
         column, row = projection.project(centre[None])[0]
         down, across = projection.magnification(centre)

@@ -17,6 +17,7 @@ from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.models.zoo import LoadedModel, ModelFile, load_model
 from XRayTo3DLib.progress import Progress, part, silent
 from XRayTo3DLib.reconstruction.calibration.fit import calibrate
+from XRayTo3DLib.reconstruction.calibration.scale import Scale, fusion_targets
 from XRayTo3DLib.reconstruction.checks import check_distinct, check_names, notes_on
 from XRayTo3DLib.reconstruction.grids import covering_spacing, default_grid, grid_for
 from XRayTo3DLib.reconstruction.methods.base import Method
@@ -32,6 +33,7 @@ def reconstruct(
     beta: float = BETA,
     check_views: bool = True,
     ask: Callable[[ModelFile], bool] | None = None,
+    region: str | None = None,
     progress: Progress = silent,
 ) -> Reconstruction:
     """A volume from one or more radiographs.
@@ -42,6 +44,7 @@ def reconstruct(
       up to 6.4 mm where the body's shadow needs more room;
     - ``fuse_views``, ``beta``: correct the result until it re-projects, see :mod:`XRayTo3DLib.fusion.iterative`;
     - ``check_views``: refuse calibrated views whose pictures contradict their names;
+    - ``region``: of pictures whose scale is unknown, what they show: "head", "chest" or "abdomen"; guessed by default;
     - ``ask``: whether to trust a model from elsewhere, see :func:`XRayTo3DLib.models.zoo.load_model`.
 
     Raises :class:`InputError` for views that are missing, alike or beside the grid, and for what a model's card does not allow.
@@ -63,10 +66,11 @@ def reconstruct(
     name = method.name if loaded is None else loaded.file.name
     progress(0.05, f"model {name}")
     used, notes = coarse(radiographs, grid), notes_on(radiographs, grid)
+    scales: tuple[Scale | None, ...] = (None,) * len(used)
     if all(r.calibrated for r in used):
         estimate = method.run(loaded, used, grid, part(progress, 0.05, 0.4))
     else:
-        used, estimate = calibrate(method, loaded, used, grid, part(progress, 0.05, 0.4))
+        used, scales, estimate = calibrate(method, loaded, used, grid, region, part(progress, 0.05, 0.4))
     notes += estimate.notes
     model_seconds = time.monotonic() - started
     before = volume = estimate.mean
@@ -75,7 +79,8 @@ def reconstruct(
     if check_views and all(r.calibrated for r in radiographs):
         check_names(method, loaded, used, grid, errors_before)
     if fuse_views:
-        fused = fuse(before, used, beta, progress=part(progress, 0.4, 0.95))
+        targets, rounds = fusion_targets(used, scales, pictures)
+        fused = fuse(before, targets, beta, iterations=rounds, progress=part(progress, 0.4, 0.95))
         volume = fused.volume
         pictures = reproject(volume, used)
         errors = errors_of(used, pictures)
@@ -95,6 +100,7 @@ def reconstruct(
         model_seconds,
         time.monotonic() - started,
         notes,
+        scales,
     )
 
 

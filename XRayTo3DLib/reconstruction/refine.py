@@ -13,11 +13,12 @@ from XRayTo3DLib.fusion.closed_form import BETA
 from XRayTo3DLib.fusion.iterative import check_room, fuse
 from XRayTo3DLib.fusion.reprojection import errors_of, reproject
 from XRayTo3DLib.geometry.grid import Grid
-from XRayTo3DLib.images.pixel_matching import matched, voxel
+from XRayTo3DLib.images.pixel_matching import matched
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.images.resampling import resample
 from XRayTo3DLib.images.volume import Volume
 from XRayTo3DLib.progress import Progress, silent
+from XRayTo3DLib.reconstruction.calibration.scale import fusion_targets
 from XRayTo3DLib.reconstruction.result import Reconstruction
 
 
@@ -49,7 +50,9 @@ def refine(
     check_room(grid, len(radiographs))
     reconstruction = with_detail(reconstruction, radiographs, spacing)
     used, before = reconstruction.radiographs, _spread(reconstruction.before_fusion, grid)
-    fused = fuse(_spread(reconstruction.volume, grid), used, beta, iterations=20, progress=progress)
+    volume = _spread(reconstruction.volume, grid)
+    targets, rounds = fusion_targets(used, reconstruction.scales, reproject(volume, used))
+    fused = fuse(volume, targets, beta, iterations=min(rounds, 20), progress=progress)
     pictures = reproject(fused.volume, used)
     return replace(
         reconstruction,
@@ -70,26 +73,10 @@ def _spread(volume: Volume, grid: Grid) -> Volume:
 
 
 def with_detail(found: Reconstruction, radiographs: Sequence[Radiograph], grid_spacing: float) -> Reconstruction:
-    """The reconstruction with its radiographs matched to a finer grid instead, with the same gain and offset.
+    """The reconstruction with its radiographs matched to a finer grid instead, with the same scale.
 
     ``radiographs`` are the originals in the same order. An uncalibrated one keeps the fit of the coarse reconstruction.
     """
-    grid = found.volume.grid
-    finer = []
-    for used, original in zip(found.radiographs, radiographs, strict=True):
-        fine = matched(original, grid_spacing, grid.centre)
-        if not original.calibrated:
-            gain, offset = _fit(matched(original, voxel(grid), grid.centre).line_integrals, used.line_integrals)
-            values = np.maximum(gain * fine.line_integrals + offset, 0).astype(np.float32)
-            fine = replace(fine, line_integrals=values)
-        finer.append(fine)
-    return replace(found, radiographs=finer)
-
-
-def _fit(raw: np.ndarray, used: np.ndarray) -> tuple[float, float]:
-    """Gain and offset that made ``used`` of ``raw``, from the pixels that were not clipped at 0."""
-    seen = used > 0
-    if np.ptp(raw[seen]) <= 0:
-        return 1.0, 0.0
-    gain, offset = np.polyfit(raw[seen].astype(np.float64), used[seen], 1)
-    return float(gain), float(offset)
+    fine = [matched(original, grid_spacing, found.volume.grid.centre) for original in radiographs]
+    scales = found.scales or (None,) * len(fine)
+    return replace(found, radiographs=[r if scale is None else scale.of(r) for r, scale in zip(fine, scales, strict=True)])

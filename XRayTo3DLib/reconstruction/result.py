@@ -8,6 +8,7 @@ import numpy as np
 
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.images.volume import Volume
+from XRayTo3DLib.reconstruction.calibration.scale import Scale
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +22,8 @@ class Reconstruction:
       and offset that were fitted);
     - ``reprojections``: line integrals of ``volume`` on each radiograph's detector;
     - ``errors``, ``errors_before``: mean absolute re-projection error over the mean measured line integral, a view each;
-    - ``notes``: what the user must be told.
+    - ``notes``: what the user must be told;
+    - ``scales``: what was fitted of each radiograph's scale, ``None`` for a calibrated one; empty when all are.
 
     A small re-projection error is not evidence of correct depth.
     """
@@ -38,3 +40,4 @@ class Reconstruction:
     model_seconds: float
     seconds: float
     notes: list[str] = field(default_factory=list)
+    scales: tuple[Scale | None, ...] = ()

@@ -2,9 +2,9 @@
 
 A picture for the eye is no measurement any more. In the order of a console: the slow part of the picture is compressed (dynamic
 range control, as in the multi-scale processing of Vuylsteke and Schoeters, Proc. SPIE 2167, 1994), edges are raised (unsharp mask),
-the contrast is equalised from place to place (contrast-limited adaptive histogram equalisation, Zuiderveld 1994), a window is cut out,
-a monotone curve (gamma, or the sigmoid of a film) is laid over it, and what is left is rounded to 8 or 12 bits. Gain, offset and
-curve are lost. It is meant for measuring what a calibration restores: the truth is known here.
+the contrast is equalised from place to place (contrast-limited adaptive histogram equalisation, Zuiderveld 1994), a window is cut
+out, a monotone curve (gamma, or the sigmoid of a film) is laid over it, and what is left is rounded to 8 or 12 bits. Gain, offset
+and curve are lost. It is meant for measuring what a calibration restores: the truth is known here.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class DisplayProcessing:
 
 
 def process(radiograph: Radiograph, processing: DisplayProcessing, white: float = 1.0) -> Radiograph:
-    """The radiograph as a console shows it: values 0 (black, little attenuation) to ``white``, with nothing known of their scale."""
+    """The radiograph as a console shows it: values 0 (black, little attenuation) to ``white``, their scale unknown."""
     values = np.asarray(radiograph.line_integrals, dtype=np.float64)
     spacing = np.array(radiograph.projection.spacing)
     shadow = values > _SHADOW * np.percentile(values, 99)

@@ -1,8 +1,8 @@
 """Make the bundled references of calibration from training CTs.
 
-``python -m XRayTo3DLib.training.shadows --heads CT [CT ...] --torsos CT [CT ...] --out Resources/Calibration`` (files or folders).
-The X-rays are ideal cone beams (1500 mm), frontal and lateral, their fields cut at random as those of real radiographs are: heads from
-the top of the scan, chests about the lungs, abdomens below them.
+``python -m XRayTo3DLib.training.shadows --heads CT [CT ...] --torsos CT [CT ...] --out FOLDER`` (files or folders).
+The X-rays are ideal cone beams (1500 mm), frontal and lateral, their fields cut at random as those of real radiographs are:
+heads from the top of the scan, chests about the lungs, abdomens below them.
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ from XRayTo3DLib.anatomy.segmentation import segment_ct
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.evaluation.cases import ct_files
 from XRayTo3DLib.files import writing
+from XRayTo3DLib.geometry.grid import Grid
 from XRayTo3DLib.geometry.views import fit_projection
 from XRayTo3DLib.images.radiograph import Radiograph
+from XRayTo3DLib.images.resampling import resample
 from XRayTo3DLib.images.volume import Volume
 from XRayTo3DLib.io.volumes import read_volume
 from XRayTo3DLib.reconstruction.calibration.appearance import Look, fields_of
 from XRayTo3DLib.reconstruction.calibration.reference import LEVELS, view_kind
-from XRayTo3DLib.reconstruction.calibration.shadow import shadow_of
+from XRayTo3DLib.reconstruction.calibration.shadow import Shadow, shadow_of
 from XRayTo3DLib.simulation.display_processing import DisplayProcessing, process
 from XRayTo3DLib.simulation.drr import render_drr
 
@@ -76,6 +78,8 @@ def fields(ct: Volume, is_head: bool, generator: np.random.Generator) -> Iterato
 
 def _lung_box(ct: Volume) -> np.ndarray | None:
     """The corners (LPS mm) of the box around the lungs of a CT that shows most of them."""
+    size = [max(2, int(n * s / _PIXEL)) for n, s in zip(ct.grid.size, ct.grid.spacing, strict=True)]
+    ct = resample(ct, Grid.centred(ct.grid.centre, size, _PIXEL))
     labels = segment_ct(ct)
     where = np.argwhere(labels.array == 2)
     if len(where) * ct.grid.voxel_volume / 1000 < _LUNGS_ML:
@@ -95,7 +99,7 @@ def _cropped(whole: Radiograph, top: float, bottom: float, left: float, right: f
 
 def make(heads: Sequence[Path], torsos: Sequence[Path], out: Path) -> None:
     """Measure all CTs and write ``shadows.json`` and ``looks.npz`` to the folder ``out``."""
-    shapes: dict[tuple[str, str], list[tuple[np.ndarray, float]]] = {}
+    shapes: dict[tuple[str, str, bool], list[tuple[np.ndarray, float]]] = {}
     seen: dict[Look, list[np.ndarray]] = {}
     jobs = [(path, True) for path in heads] + [(path, False) for path in torsos]
     for number, (path, is_head) in enumerate(tqdm(jobs, unit="CT")):
@@ -105,8 +109,11 @@ def make(heads: Sequence[Path], torsos: Sequence[Path], out: Path) -> None:
             if inside.mean() < 0.2:
                 continue
             view = view_kind(radiograph)
-            values = radiograph.line_integrals[inside].astype(np.float64)
-            shapes.setdefault((region, view), []).append((np.percentile(values, LEVELS) / values.mean(), float(values.mean())))
+            shadow = Shadow(inside, ~inside, 0.0)
+            for inner, where in ((False, inside), (True, shadow.inner(radiograph.projection.spacing))):
+                values = radiograph.line_integrals[where].astype(np.float64)
+                measured = np.percentile(values, LEVELS) / values.mean(), float(values.mean())
+                shapes.setdefault((region, view, inner), []).append(measured)
             shown = process(radiograph, DisplayProcessing.random(1000 * number + count))
             for upright in (True, False):
                 turned = shown if upright else replace(shown, line_integrals=shown.line_integrals[::-1, ::-1])
@@ -115,17 +122,18 @@ def make(heads: Sequence[Path], torsos: Sequence[Path], out: Path) -> None:
     _write_looks(seen, out / "looks.npz")
 
 
-def _write_shapes(shapes: dict[tuple[str, str], list[tuple[np.ndarray, float]]], path: Path) -> None:
+def _write_shapes(shapes: dict[tuple[str, str, bool], list[tuple[np.ndarray, float]]], path: Path) -> None:
     told = [
         {
             "region": region,
             "view": view,
+            "inner": inner,
             "pictures": len(found),
             "shape": np.round(np.mean([shape for shape, _ in found], axis=0), 4).tolist(),
             "mean": round(float(np.exp(np.mean([np.log(mean) for _, mean in found]))), 4),
             "spread": round(float(np.std([np.log(mean) for _, mean in found])), 4),
         }
-        for (region, view), found in sorted(shapes.items())
+        for (region, view, inner), found in sorted(shapes.items())
     ]
     with writing(path) as temporary:
         temporary.write_text(json.dumps({"made_from": _SOURCES, "references": told}, indent=1) + "\n", encoding="utf-8")
@@ -152,27 +160,26 @@ def _write_looks(seen: dict[Look, list[np.ndarray]], path: Path) -> None:
 
 #: Written into the references: where the CTs are from.
 _SOURCES = (
-    "X-rays of training CTs: OpenKBP (Babier et al., Med. Phys. 48, 2021; MIT), and chests and abdomens of The Cancer Imaging Archive "
-    "(CC BY 3.0 and 4.0): TCGA-OV, TCGA-THCA, TCGA-COAD, TCGA-LIHC, CPTAC-PDA, LIDC-IDRI, ACRIN-FLT-Breast, CMB-CRC, NSCLC "
-    "Radiogenomics, 4D-Lung, Lung-Fused-CT-Pathology, Lung-PET-CT-Dx, Colorectal-Liver-Metastases, RIDER Pilot; TotalSegmentator "
-    "(Apache-2.0)"
+    "X-rays of training CTs: OpenKBP (Babier et al., Med. Phys. 48, 2021; MIT), and chests and abdomens of The Cancer Imaging "
+    "Archive (CC BY 3.0 and 4.0): TCGA-OV, TCGA-THCA, TCGA-COAD, TCGA-LIHC, CPTAC-PDA, LIDC-IDRI, ACRIN-FLT-Breast, CMB-CRC, NSCLC "
+    "Radiogenomics, 4D-Lung, Lung-PET-CT-Dx, Colorectal-Liver-Metastases; TotalSegmentator (Apache-2.0)"
 )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--heads", nargs="+", type=Path, required=True, metavar="CT", help="head and neck CTs, files or folders")
-    parser.add_argument("--torsos", nargs="+", type=Path, required=True, metavar="CT", help="chest and abdomen CTs, files or folders")
+    parser.add_argument("--heads", nargs="+", type=Path, required=True, metavar="CT", help="head and neck CTs")
+    parser.add_argument("--torsos", nargs="+", type=Path, required=True, metavar="CT", help="chest and abdomen CTs")
     parser.add_argument("--leave-out", nargs="*", default=[], metavar="NAME", help="CTs whose file begins with this are not used")
     parser.add_argument("--out", required=True, type=Path, help="the folder to write to")
     arguments = parser.parse_args(argv)
     if not arguments.out.is_dir():
         raise InputError(f"{arguments.out} is no folder: make it first.")
-    kept = [
+    heads, torsos = (
         [path for path in ct_files(places) if not path.name.startswith(tuple(arguments.leave_out or [" "]))]
         for places in (arguments.heads, arguments.torsos)
-    ]
-    make(*kept, arguments.out)
+    )
+    make(heads, torsos, arguments.out)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
-"""What a picture of unknown scale looks like: which region, which view, which way up. Told from ranks, which no display curve changes.
+"""What a picture of unknown scale looks like: which region, which view, which way up: told from ranks, which no curve changes.
 
-The pixels behind the body are replaced by their rank there and averaged over 12 x 12 fields of its bounding box: a monotone curve,
-gain and offset leave that as it is. The fields are compared with those of X-rays of training CTs (``Resources/Calibration``) by their
-Mahalanobis distance: a linear discriminant, which is what so few patients can bear.
+The pixels behind the body are replaced by their rank there and averaged over 12 x 12 fields of its bounding box: a monotone
+curve, gain and offset leave that as it is. The fields are compared with those of X-rays of training CTs (``Resources/Calibration``)
+by their Mahalanobis distance: a linear discriminant, which is what so few patients can bear.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -15,6 +16,7 @@ from scipy import ndimage, stats
 
 from XRayTo3DLib.files import resources_folder
 from XRayTo3DLib.images.radiograph import Radiograph
+from XRayTo3DLib.reconstruction.calibration.reference import view_kind
 from XRayTo3DLib.reconstruction.calibration.shadow import Shadow
 
 #: Fields along a side.
@@ -52,7 +54,7 @@ class Appearance:
 
 @dataclass(frozen=True, eq=False)
 class Looks:
-    """The known kinds: ``means`` (kinds, fields), ``whitening`` (fields, fields) of the pooled covariance, the ``farthest`` distance."""
+    """The known kinds: ``means`` (kinds, fields), ``whitening`` (fields, fields) of their covariance, the ``farthest`` distance."""
 
     looks: tuple[Look, ...]
     means: np.ndarray
@@ -100,3 +102,15 @@ def known_looks() -> Looks:
 def appearance(radiograph: Radiograph, shadow: Shadow) -> Appearance:
     """How like each known kind the picture is."""
     return known_looks().compare(fields_of(radiograph, shadow))
+
+
+def guessed_region(radiographs: Sequence[Radiograph], shadows: Sequence[Shadow]) -> tuple[str, str]:
+    """The region that the views of one patient show, by all of them together, and words that say that it was guessed."""
+    looks = [appearance(r, s) for r, s in zip(radiographs, shadows, strict=True)]
+    regions = sorted({look.region for look in known_looks().looks})
+
+    def together(region: str) -> float:
+        chances = [look.chance(region=region, view=view_kind(r), upright=True) for look, r in zip(looks, radiographs, strict=True)]
+        return float(np.log(np.maximum(chances, 1e-6)).sum())
+
+    return max(regions, key=together), " (guessed)"

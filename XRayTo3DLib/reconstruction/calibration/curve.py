@@ -51,7 +51,8 @@ def first_curve(radiograph: Radiograph, shadow: Shadow, reference: Reference) ->
     With the curve unknown it is free; else it is a straight line, through the open beam where there is one, of slope 1 where the
     gain is known.
     """
-    inside = radiograph.line_integrals[shadow.body].astype(np.float64)
+    compared = shadow.inner(radiograph.projection.spacing) if reference.inner else shadow.body
+    inside = radiograph.line_integrals[compared].astype(np.float64)
     found, wanted = np.percentile(inside, LEVELS), reference.mean * np.array(reference.shape)
     if "curve" in radiograph.unknown:
         if shadow.air is not None:

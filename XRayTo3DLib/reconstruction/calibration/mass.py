@@ -27,14 +27,15 @@ def band_masses(radiographs: Sequence[Radiograph], grid: Grid) -> np.ndarray:
 
 
 def disagreement(radiographs: Sequence[Radiograph], shadows: Sequence[Shadow], grid: Grid) -> np.ndarray:
-    """The logarithms of the masses of each view's bands over the views' mean (n,): empty for one view, or where the field cuts."""
+    """The logarithms of the masses of each view's bands over the views' mean (bands * views,), 0 for bands that hold little.
+
+    Empty for one view, or where the field cuts the body.
+    """
     level = [abs(float(r.projection.beam_direction @ grid.direction[:, 2])) < 0.2 for r in radiographs]
     usable = [i for i, shadow in enumerate(shadows) if level[i] and not shadow.cut]
     if len(usable) < 2:
         return np.zeros(0)
     masses = band_masses([radiographs[i] for i in usable], grid)
-    masses = masses[(masses > _LEAST * masses.max(axis=0)).all(axis=1)]
-    if not len(masses):
-        return np.zeros(0)
-    logs = np.log(masses)
-    return (logs - logs.mean(axis=1, keepdims=True)).ravel()
+    logs = np.log(np.maximum(masses, 1e-9))
+    logs -= logs.mean(axis=1, keepdims=True)
+    return np.where((masses > _LEAST * masses.max(axis=0)).all(axis=1, keepdims=True), logs, 0).ravel()

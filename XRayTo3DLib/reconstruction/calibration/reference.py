@@ -13,6 +13,7 @@ import numpy as np
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.files import parse_json, resources_folder
 from XRayTo3DLib.images.radiograph import Radiograph
+from XRayTo3DLib.reconstruction.calibration.shadow import Shadow
 
 #: The percentiles, within the body's shadow, at which a picture's values and line integrals are laid over each other.
 LEVELS = tuple(np.linspace(1, 99, 25).tolist())
@@ -25,32 +26,36 @@ class Reference:
     """One region in one view.
 
     - ``shape``: the percentiles :data:`LEVELS` of the line integrals behind the body, in units of their mean there;
+    - ``inner``: measured away from the body's rim, where a ray crosses little of it: for fields that end in the body;
     - ``mean``: that mean (the middle of the patients); ``spread``: the standard deviation of its logarithm between patients.
     """
 
     region: str
     view: str
+    inner: bool
     shape: tuple[float, ...]
     mean: float
     spread: float
 
 
 @cache
-def references() -> dict[tuple[str, str], Reference]:
-    """All bundled references by region and view."""
+def references() -> dict[tuple[str, str, bool], Reference]:
+    """All bundled references by region, view and whether they leave the rim out."""
     path = resources_folder() / "Calibration" / "shadows.json"
     stored = parse_json(path.read_text(encoding="utf-8"), str(path))
     return {
-        (one["region"], one["view"]): Reference(one["region"], one["view"], tuple(one["shape"]), one["mean"], one["spread"])
+        (one["region"], one["view"], one["inner"]): Reference(
+            one["region"], one["view"], one["inner"], tuple(one["shape"]), one["mean"], one["spread"]
+        )
         for one in stored["references"]
     }
 
 
-def reference_for(region: str, radiograph: Radiograph) -> Reference:
-    """The reference of a region for the view of ``radiograph``; :class:`InputError` for an unknown region."""
+def reference_for(region: str, radiograph: Radiograph, shadow: Shadow) -> Reference:
+    """The reference of a region for the view and the field of ``radiograph``; :class:`InputError` for an unknown region."""
     if region not in REGIONS:
         raise InputError(f"The region {region!r} is not known: use one of {', '.join(REGIONS)}.")
-    return references()[region, view_kind(radiograph)]
+    return references()[region, view_kind(radiograph), shadow.inner_only]
 
 
 def view_kind(radiograph: Radiograph) -> str:

@@ -13,16 +13,31 @@ from XRayTo3DLib.images.radiograph import Radiograph
 _DARK, _RISE = 0.08, 0.015
 #: How even an open beam is, in shares of the range.
 _EVEN = 0.02
+#: The rim of a body, in mm at the detector: there its thickness falls to nothing.
+RIM_MM = 30.0
 #: Smaller shares of the picture are no open beam.
 _LEAST = 0.004
 
 
 @dataclass(frozen=True, eq=False)
 class Shadow:
-    """``body``: bool [row, column], the measured pixels behind the patient; ``air``: the value of the open beam, ``None`` without one."""
+    """``body``, ``beam``: bool [row, column], what was measured behind and beside the patient; ``air``: the open beam's value."""
 
     body: np.ndarray
+    beam: np.ndarray
     air: float | None
+
+    @property
+    def inner_only(self) -> bool:
+        """Whether only the inner part compares with other patients': the field ends in the body, or shows no open beam."""
+        return self.air is None or self.cut
+
+    def inner(self, spacing: tuple[float, float]) -> np.ndarray:
+        """The body without :data:`RIM_MM` along the open beam, not along the field's edges; all of it where little is left."""
+        sides = [2 * max(1, round(RIM_MM / side)) + 1 for side in spacing]
+        beam = ndimage.maximum_filter(self.beam, sides, mode="constant")
+        left = self.body & ~beam
+        return left if left.sum() > 0.3 * self.body.sum() else self.body
 
     @property
     def width(self) -> float:
@@ -49,16 +64,16 @@ def shadow_of(radiograph: Radiograph) -> Shadow:
     dark = valid & (values < low + _DARK * span)
     air = _at_edge(dark, valid)
     if air.sum() < _LEAST * valid.sum():
-        return Shadow(valid, None)
+        return Shadow(valid, np.zeros_like(valid), None)
     level = float(np.median(values[air]))
     spread = 1.4826 * float(np.median(np.abs(values[air] - level)))
     if spread > _EVEN * span:
-        return Shadow(valid, None)
+        return Shadow(valid, np.zeros_like(valid), None)
     beam = _at_edge(valid & (values < level + max(4 * spread, _RISE * span)), valid)
     body = ndimage.binary_opening(valid & ~beam, iterations=1) if min(values.shape) > 16 else valid & ~beam
     if body.sum() < _LEAST * valid.sum():
-        return Shadow(valid, None)
-    return Shadow(body, level)
+        return Shadow(valid, np.zeros_like(valid), None)
+    return Shadow(body, beam, level)
 
 
 def _at_edge(mask: np.ndarray, valid: np.ndarray) -> np.ndarray:

@@ -89,7 +89,7 @@ def test_picture_without_scale_is_fitted_and_says_so(run, xrays, model, tmp_path
     spacing = ["--spacing", "AP=8", "--sdd", "AP=1500"]
     found = run("reconstruct", *views, *spacing, "--model", model, *GRID, "--refine", 16, "--out", tmp_path / "out")
     assert found.code == 0, found.error
-    assert "note: AP: the scale of this picture is unknown; fitted" in found.out
+    assert "note: AP: offset and gain and curve of this picture are unknown; fitted as a frontal view of the" in found.out
     views = json.loads((tmp_path / "out" / "metrics.json").read_text())["reconstruction"]["views"]
     assert [view["calibrated"] for view in views] == [False, True]
 

@@ -147,7 +147,7 @@ def test_an_uncalibrated_picture_is_fitted_and_that_is_told(barrel, radiographs)
         replace(r, line_integrals=(37 * r.line_integrals + 12).astype(np.float32), unknown=("offset", "gain")) for r in radiographs
     ]
     found = reconstruct(pictures, barrel, GRID)
-    assert all(any(f"{r.name}: the scale of this picture is unknown" in note for note in found.notes) for r in pictures)
+    assert all(any(f"{r.name}: offset and gain of this picture are unknown" in note for note in found.notes) for r in pictures)
     for fitted, true in zip(found.radiographs, radiographs, strict=True):
         # The picture's own scale (37) and offset (12) are gone: what is left is how well a barrel fits a thorax.
         gain, offset = np.polyfit(true.line_integrals.ravel(), fitted.line_integrals.ravel(), 1)
