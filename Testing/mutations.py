@@ -59,6 +59,20 @@ FAULTS = (
         "reconstruction",
     ),
     _library(
+        "stand-ins of scanned views see the X-ray alone",
+        "reconstruction/methods/scanned_views.py",
+        "found.append(known + virtual_detector",
+        "found.append(0 * known + virtual_detector",
+        "reconstruction",
+    ),
+    _library(
+        "a scanned beam's source stands still",
+        "geometry/projection.py",
+        "return self.source + moved[:, None] * self.scan_direction",
+        "return self.source + 0 * moved[:, None] * self.scan_direction",
+        "geometry",
+    ),
+    _library(
         "scale 20 for 32",
         "reconstruction/methods/virtual_detector.py",
         "return 32 * voxel_size",

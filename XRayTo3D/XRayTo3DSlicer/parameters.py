@@ -14,7 +14,13 @@ from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.projection import SAME_VIEW_DEGREES
-from XRayTo3DLib.geometry.views import DEFAULT_SOURCE_TO_DETECTOR, DEFAULT_SOURCE_TO_ISOCENTRE, view_projection
+from XRayTo3DLib.geometry.views import (
+    DEFAULT_SOURCE_TO_DETECTOR,
+    DEFAULT_SOURCE_TO_ISOCENTRE,
+    SCANNER_SOURCE_TO_DETECTOR,
+    SCANNER_SOURCE_TO_ISOCENTRE,
+    view_projection,
+)
 
 
 class View(enum.Enum):
@@ -89,6 +95,13 @@ class PanelParameters:
     reconstructionNode: slicer.vtkMRMLScalarVolumeNode
     segmentationNode: slicer.vtkMRMLSegmentationNode
     compareNode: slicer.vtkMRMLScalarVolumeNode
+
+
+#: Source to detector and source to isocentre in mm that go with a beam.
+USUAL_DISTANCES = {
+    Beam.CONE: (DEFAULT_SOURCE_TO_DETECTOR, DEFAULT_SOURCE_TO_ISOCENTRE),
+    Beam.SCANNED: (SCANNER_SOURCE_TO_DETECTOR, SCANNER_SOURCE_TO_ISOCENTRE),
+}
 
 
 def viewWord(view: View, turn: float) -> str:

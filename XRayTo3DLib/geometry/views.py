@@ -272,10 +272,11 @@ def fit_projection(
     pixel: float = 2.0,
     source_to_detector: float | None = DEFAULT_SOURCE_TO_DETECTOR,
     source_to_isocentre: float | None = None,
+    scan_axis: str | None = None,
 ) -> Projection:
     """The projection of a named view aimed at the grid's centre, with a detector just large enough for the whole grid.
 
-    ``pixel`` is the side of a detector pixel in mm; distances are those of :class:`ViewSpec`.
+    ``pixel`` is the side of a detector pixel in mm; distances and ``scan_axis`` are those of :class:`ViewSpec`.
     """
-    where = {"spacing": pixel, "source_to_detector": source_to_detector, "source_to_isocentre": source_to_isocentre}
-    return ViewSpec.parse(view, **where).projection(grid)
+    distances = {"source_to_detector": source_to_detector, "source_to_isocentre": source_to_isocentre}
+    return ViewSpec.parse(view, spacing=pixel, **distances, scan_axis=scan_axis).projection(grid)

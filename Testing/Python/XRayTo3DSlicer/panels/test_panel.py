@@ -63,7 +63,11 @@ def test_a_parallel_beam_has_no_distances(panel, fake_logic, bare_ct):
     assert panel.geometry.ui.sourceToDetectorSpinBox.isEnabled()
     panel.inputs.ui.renderButton.click()
     geometry = fake_logic.calls[-1][2]
-    assert geometry["beam"] == "scanned" and geometry["sourceToDetector"] == 1500.0
+    assert geometry["beam"] == "scanned"
+    assert (geometry["sourceToDetector"], geometry["sourceToIsocentre"]) == (1085.0, 595.0), "those of a CT, as none were set"
+    panel.geometry.ui.sourceToDetectorSpinBox.setValue(1300.0)
+    panel.geometry.ui.beamComboBox.setCurrentIndex(0)
+    assert panel.parameters.sourceToDetector == 1300.0 and panel.parameters.sourceToIsocentre == 595.0, "what was set stays"
 
 
 def test_an_impossible_geometry_is_said_where_it_is_and_nothing_runs(panel, fake_logic, bare_ct):
