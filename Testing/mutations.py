@@ -127,8 +127,8 @@ FAULTS = (
     _library(
         "residual of the wrong sign",
         "fusion/iterative.py",
-        "residual = measured - project(mu, self.grid, [view])[0]",
-        "residual = project(mu, self.grid, [view])[0] - measured",
+        "torch.where(counts > 0, measured - project(mu, self.grid, [view])[0], 0)",
+        "torch.where(counts > 0, project(mu, self.grid, [view])[0] - measured, 0)",
         "fusion",
     ),
     _library(
