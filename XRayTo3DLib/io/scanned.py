@@ -208,7 +208,10 @@ def _beam(tags: Dataset, normal: np.ndarray, view: str | ArrayLike | None, notes
                 "elsewhere: choose the right file or leave the view out."
             )
         direction = normal if cosine > 0 else -normal
-        return direction, view if isinstance(view, str) else view_word(direction)
+        title = view if isinstance(view, str) else view_word(direction)
+        if abs(cosine) < np.cos(np.radians(1.0)):
+            notes.append(f"The view {title} was given; the beam runs across the picture's plane, {view_word(direction)}.")
+        return direction, title
     for key in ("SeriesDescription", "ProtocolName", "AcquisitionProtocolDescription", "ImageComments"):
         for token in re.findall(r"[A-Za-z]+", word(tags, key)):
             if token.upper() in _SAID:

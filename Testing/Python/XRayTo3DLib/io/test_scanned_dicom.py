@@ -127,6 +127,8 @@ def test_what_the_header_of_a_localizer_says_counts_and_what_it_leaves_out_is_sa
         assert moved.projection.project(np.array([[15.0, 110.0, 691.0]]))[0] == pytest.approx([22, 6])
         assert not said(moved, "middle of the picture")
     assert read(spacing=(3.0, 1.0)).projection.spacing == (3.0, 1.0)
+    turned = read("AP+10")
+    assert turned.projection.beam_direction == pytest.approx([0, 1, 0]) and said(turned, "runs across the picture's plane, AP.")
     further = read_radiograph(localizer(tmp_path / "a.dcm"), source_to_detector=1085.0)
     assert further.projection == read().projection and said(further, "changes nothing")
     assert read(view="PA", beam="parallel").projection.beam == "parallel"
