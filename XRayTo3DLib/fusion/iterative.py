@@ -28,6 +28,10 @@ from XRayTo3DLib.projection.projector import backproject, project
 #: Share of a picture's maximum above which a ray belongs to the body's silhouette.
 _SILHOUETTE = 0.02
 _ROUNDS_IN_TURN = 10
+#: Conjugate gradients also fit what views contradict each other in (noise, scatter, a wrong angle), at any price to the volume.
+#: They go on while the logarithm of the error falls by so much for every change of the volume as large as that of all rounds in
+#: turn. Views that agree gain 7 to 11, with 2 % of noise in a cone beam 1.3, with 5 % 0.5.
+_WORTH = 3.0
 _CONJUGATE_STEPS = 12
 #: Volumes in float32 that the iteration holds at its peak: these, and so many more a view (measured).
 _VOLUMES, _VOLUMES_A_VIEW = 16, 3
@@ -60,10 +64,10 @@ def fuse(
     The first rounds visit the views in turn and spread each ray's residual over the voxels it crossed, weighted by
     ``mu ** beta``, with the projector's own adjoint; one round is the closed form where the pixels of a parallel view are the
     grid's columns. What is left then (rays that cross at odd angles) is solved for all views at once by preconditioned conjugate
-    gradients with the same weights. Stops when the re-projection error of every view (of the rays that cross the grid) is below
-    ``tolerance``, after ``iterations`` rounds (0: the volume as it is), or when rounds no longer help (views that contradict each
-    other), and returns the best round. Raises :class:`InputError` for a volume in the wrong unit or with NaN, no radiographs, and
-    numbers that mean nothing.
+    gradients with the same weights, in every other round. Stops when the re-projection error of every view (of the rays that
+    cross the grid) is below ``tolerance``, after ``iterations`` rounds (0: the volume as it is), or when what is left is not worth
+    its price (views that contradict each other), and returns the best round. Raises :class:`InputError` for a volume in the wrong
+    unit or with NaN, no radiographs, and numbers that mean nothing.
 
     Pixels that are not valid neither pull nor count: their rays are corrected by what crosses them.
     """
@@ -73,22 +77,33 @@ def fuse(
         return Fused(clipped, errors_of(radiographs, reproject(clipped, radiographs)), 0, 0)
     rays = _Rays(radiographs, volume.grid)
     mu, empty_rays = rays.fill_empty(torch.as_tensor(np.maximum(volume.array, 0), dtype=torch.float32))
-    best, least, history = mu, float("inf"), []
-    done = 0
-    for done in range(iterations + 1):
-        residuals = rays.residuals(mu)
-        worst = rays.worst(residuals)
-        if worst < least:
-            best, least = mu, worst
-        history.append(least)
-        progress(min(1.0, done / iterations), f"fusion, re-projection error {worst:.2%}")
-        stalled = done >= 2 * _ROUNDS_IN_TURN and history[-1] > 0.95 * history[-_ROUNDS_IN_TURN]
-        if worst < tolerance or done == iterations or stalled or not np.isfinite(worst):
+    start, best, residuals = mu, mu, rays.residuals(mu)
+    least, done = rays.worst(residuals), 0
+
+    def say(error: float) -> None:
+        progress(min(1.0, done / iterations), f"fusion, re-projection error {error:.2%}")
+
+    say(least)
+    while done < min(iterations, _ROUNDS_IN_TURN) and least >= tolerance:
+        mu = rays.visit_in_turn(mu, beta)
+        done += 1
+        found = rays.residuals(mu)
+        error = rays.worst(found)
+        say(error)
+        if not np.isfinite(error):
             break
-        if done >= _ROUNDS_IN_TURN and done % 2 == 0:
-            mu = rays.solve_together(mu, residuals, mu**beta, tolerance)
-        else:
-            mu = rays.visit_in_turn(mu, beta)
+        if error < least:
+            best, least, residuals = mu, error, found
+    moved = _norm(best - start)
+    while done + 2 <= iterations and least >= tolerance:
+        mu = rays.visit_in_turn(rays.solve_together(best, residuals, best**beta, tolerance), beta)
+        done += 2
+        found = rays.residuals(mu)
+        error = rays.worst(found)
+        say(error)
+        if not np.log(least / error) * moved >= _WORTH * _norm(mu - best):  # NaN too
+            break
+        best, least, residuals = mu, error, found
     fused = Volume(best.numpy(), volume.grid, "1/mm")
     return Fused(fused, errors_of(radiographs, reproject(fused, radiographs)), done, empty_rays)
 
@@ -227,6 +242,10 @@ class _Rays:
 def _sum(values: torch.Tensor) -> float:
     """The sum in double precision and always in the same order: torch's own depends on the number of threads."""
     return float(np.sum(values.numpy(), dtype=np.float64))
+
+
+def _norm(values: torch.Tensor) -> float:
+    return float(np.sqrt(_dot(values, values)))
 
 
 def _dot(one: torch.Tensor, other: torch.Tensor) -> float:
