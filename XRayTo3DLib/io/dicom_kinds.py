@@ -50,9 +50,10 @@ _BREAST_VIEWS = {
 
 
 def is_localizer(tags: Dataset) -> bool:
-    """Whether a header is that of a CT localizer (topogram, scout, surview), by its ImageType."""
+    """Whether a header is that of a CT localizer (topogram, scout, surview), by its ImageType or AcquisitionType."""
     types = {part.upper() for text in words(tags, "ImageType") for part in text.split()}
-    return word(tags, "Modality") == "CT" and bool(types & {"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW", "TOP"})
+    still = word(tags, "AcquisitionType") == "CONSTANT_ANGLE"  # enhanced CT, of a frame
+    return word(tags, "Modality") == "CT" and (still or bool(types & {"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW", "TOP"}))
 
 
 def check_is_xray(tags: Dataset, name: str) -> tuple[str, ...]:

@@ -2,8 +2,9 @@
 
 A localizer is placed by ImagePositionPatient and ImageOrientationPatient like any CT image (PS3.3 C.7.6.2). Its PixelSpacing
 holds in the plane through the data collection centre, the isocentre (note in Table C.7.6.16-2), which is where the picture stands
-here too; along the table nothing is magnified. The picture does not say on which of its two sides the tube stood: a view that is
-named, or a word of the series' description, does, and else the picture is taken to be seen from the tube.
+here too; along the table nothing is magnified. On which of the picture's two sides the tube stood is told by
+a view that is named, by TubeAngle (C.8.15.3.3) with PatientPosition, or by a word of the series' description; else the picture is
+taken to be seen from the tube, and says so.
 
 A slot scanner says DetectorConfiguration (0018,7005) SLOT in the DX Detector Module (C.8.11.4): source and slot travel together
 along the patient. Its distances and spacings are those of any other DX image, at the detector.
@@ -23,7 +24,7 @@ from XRayTo3DLib.geometry import views
 from XRayTo3DLib.geometry.projection import Projection
 from XRayTo3DLib.geometry.vectors import ArrayLike, unit, vector
 from XRayTo3DLib.io.dicom_geometry import Placement, projection_from_dicom
-from XRayTo3DLib.io.dicom_headers import length, numbers, word
+from XRayTo3DLib.io.dicom_headers import length, number, numbers, word
 from XRayTo3DLib.io.dicom_kinds import is_localizer
 from XRayTo3DLib.io.dicom_orientation import image_plane
 
@@ -43,6 +44,8 @@ _SLOT_MAKERS = ("EOS IMAGING", "BIOSPACE MED")
 _NEAREST, _FARTHEST = 300.0, 1000.0
 #: A named view agrees with a picture's plane below this angle; a picture lies along the patient below _ALONG.
 _MIX_UP_DEGREES, _ALONG_DEGREES = 30.0, 30.0
+#: The side of the patient (LPS) that lies on top, by how PatientPosition ends: supine, prone, on the right, on the left.
+_TOP = {"S": (0.0, -1.0, 0.0), "P": (0.0, 1.0, 0.0), "DR": (1.0, 0.0, 0.0), "DL": (-1.0, 0.0, 0.0)}
 #: Words of series' descriptions for views.
 _SAID = {"AP": "AP", "PA": "PA", "LAT": "LAT", "LATERAL": "LAT", "LL": "LLAT", "RL": "RLAT"}
 
@@ -212,6 +215,10 @@ def _beam(tags: Dataset, normal: np.ndarray, view: str | ArrayLike | None, notes
         if abs(cosine) < np.cos(np.radians(1.0)):
             notes.append(f"The view {title} was given; the beam runs across the picture's plane, {view_word(direction)}.")
         return direction, title
+    told = _of_tube_angle(tags)
+    if told is not None and abs(float(told @ normal)) > np.cos(np.radians(_MIX_UP_DEGREES)):
+        direction = normal if float(told @ normal) > 0 else -normal
+        return direction, view_word(direction)
     for key in ("SeriesDescription", "ProtocolName", "AcquisitionProtocolDescription", "ImageComments"):
         for token in re.findall(r"[A-Za-z]+", word(tags, key)):
             if token.upper() in _SAID:
@@ -226,6 +233,17 @@ def _beam(tags: Dataset, normal: np.ndarray, view: str | ArrayLike | None, notes
         f"The file does not say on which side the tube stood: the picture is taken to be seen from it ({view_word(normal)})."
     )
     return normal, view_word(normal)
+
+
+def _of_tube_angle(tags: Dataset) -> np.ndarray | None:
+    """The beam (LPS) of a tube that stood still at TubeAngle: degrees clockwise from the top, seen from where the table enters."""
+    lies, angle = word(tags, "PatientPosition"), number(tags, "TubeAngle")
+    top = _TOP.get(lies[2:])
+    if angle is None or top is None or lies[:2] not in ("HF", "FF"):
+        return None
+    into = np.array([0.0, 0.0, 1.0 if lies.startswith("HF") else -1.0])
+    turn = np.radians(angle)
+    return -(np.cos(turn) * np.array(top) + np.sin(turn) * np.cross(into, top))
 
 
 def view_word(direction: ArrayLike) -> str:

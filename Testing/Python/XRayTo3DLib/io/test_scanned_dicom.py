@@ -107,6 +107,28 @@ def test_what_the_header_of_a_localizer_says_counts_and_what_it_leaves_out_is_sa
     # The side of the tube, by the description of the series.
     for text, word in (("Topogram PA 0.6", "PA"), ("SCOUT AP", "AP"), ("Surview", "AP")):
         assert read(SeriesDescription=text).name == word, text
+    # The same by the angle of the tube, and of a lateral; an enhanced object says that in its functional groups.
+    side = [0, 1, 0, 0, 0, -1]
+    for lies, angle, orientation, ray in (
+        ("HFS", 0, None, (0, 1, 0)),
+        ("HFS", 180, None, (0, -1, 0)),
+        ("HFP", 0, None, (0, -1, 0)),
+        ("FFP", 180, None, (0, 1, 0)),
+        ("HFS", 90, side, (-1, 0, 0)),
+        ("FFS", 90, side, (1, 0, 0)),
+        ("HFDR", 0, side, (-1, 0, 0)),
+        ("FFDL", 0, side, (1, 0, 0)),
+        ("HFS", 90, None, (0, 1, 0)),  # it cannot be that of this plane
+    ):
+        tags = {} if orientation is None else {"ImageOrientationPatient": orientation}
+        found = read(PatientPosition=lies, TubeAngle=angle, **tags).projection
+        assert found.beam_direction == pytest.approx(ray), (lies, angle)
+    details = Dataset()
+    details.TubeAngle, details.AcquisitionType = 180.0, "CONSTANT_ANGLE"
+    group = Dataset()
+    group.CTAcquisitionDetailsSequence = group.CTAcquisitionTypeSequence = [details]
+    enhanced = {"ImageType": ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"], "SharedFunctionalGroupsSequence": [group]}
+    assert read(PatientPosition="HFS", **enhanced).name == "PA"
     # Distances: enhanced attributes first, what cannot be a tube's not at all, and the maker's own without any.
     without = {"DistanceSourceToPatient": None, "DistanceSourceToDetector": None}
     for tags, distance in (
