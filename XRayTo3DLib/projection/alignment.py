@@ -10,11 +10,11 @@ from XRayTo3DLib.geometry.grid import Grid
 from XRayTo3DLib.geometry.projection import Projection
 
 #: Rows and columns of rays that stand for a view when it is asked how oblique it is.
-FEW = 17
+SPARSE_SIDE = 17
 
 
 @dataclass(frozen=True, eq=False)
-class Stand:
+class AlignedDetector:
     """A beam whose columns (U) and rows (V) of pixels run along two voxel axes; its rays cross the planes of the third.
 
     - ``axis``: the third axis (0 x, 1 y, 2 z); u is the minor axis that comes first, v the other;
@@ -34,7 +34,7 @@ class Stand:
     @property
     def slope(self) -> float:
         """Root mean square slope of the rays against the planes' normal, over some that are evenly spread."""
-        ends = ((side[1, 0], side[1, -1], min(side.shape[1], FEW)) for side in (self.u, self.v))
+        ends = ((side[1, 0], side[1, -1], min(side.shape[1], SPARSE_SIDE)) for side in (self.u, self.v))
         return float(np.sqrt(sum(np.mean(np.linspace(*end) ** 2) for end in ends)))
 
     @property
@@ -42,7 +42,7 @@ class Stand:
         """Whether all rays meet every plane at the same place, but for rounding."""
         return max(float(np.abs(side[1]).max()) for side in (self.u, self.v)) < 1e-12
 
-    def merged(self, count: int) -> Stand:
+    def merged(self, count: int) -> AlignedDetector:
         """The same beam in a volume of which ``count`` neighbouring planes are merged into one."""
         shift = (count - 1) / 2
         u, v = (np.stack([side[0] + side[1] * shift, side[1] * count]) for side in (self.u, self.v))
@@ -50,8 +50,8 @@ class Stand:
         return replace(self, u=u, v=v, planes=(low, high), length=self.length * count)
 
 
-def stand_of(grid: Grid, projection: Projection, to_index: np.ndarray, tolerance: float = 1e-5) -> Stand | None:
-    """The stand of a projection in voxel indices (``to_index`` 4x4, from LPS mm), and ``None`` when it has none.
+def aligned_detector(grid: Grid, projection: Projection, to_index: np.ndarray, tolerance: float = 1e-5) -> AlignedDetector | None:
+    """A detector along the voxel axes, in voxel indices (``to_index`` 4x4, from LPS mm); ``None`` for any other projection.
 
     No ray may leave its row or column by more than ``tolerance`` voxels.
     """
@@ -104,7 +104,7 @@ def stand_of(grid: Grid, projection: Projection, to_index: np.ndarray, tolerance
         if max(np.abs(side[1]).max() for side in sides) >= 1:
             return None  # some rays follow another axis more
         if projection.source is None:
-            return Stand(axis, sides[0], sides[1], (-np.inf, np.inf), np.full((1, 1), 1 / abs(toward[axis])), swapped)
+            return AlignedDetector(axis, sides[0], sides[1], (-np.inf, np.inf), np.full((1, 1), 1 / abs(toward[axis])), swapped)
         planes = (point[axis], np.inf) if depth > 0 else (-np.inf, point[axis])
         # The square of the distance from the source to a pixel; its two directions are at right angles.
         squares = [
@@ -112,5 +112,5 @@ def stand_of(grid: Grid, projection: Projection, to_index: np.ndarray, tolerance
             for step, n, fan in ((right, columns, fans[0]), (down, rows, fans[1]))
         ]
         length = (np.sqrt(ray @ ray + squares[1][:, None] + squares[0]) / abs(depth)).astype(np.float32)
-        return Stand(axis, sides[0], sides[1], planes, length.T if swapped else length, swapped)
+        return AlignedDetector(axis, sides[0], sides[1], planes, length.T if swapped else length, swapped)
     return None

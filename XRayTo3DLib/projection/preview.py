@@ -11,8 +11,8 @@ import numpy as np
 import torch
 import torch.nn.functional as functional
 
-from XRayTo3DLib.projection.alignment import FEW, Stand
-from XRayTo3DLib.projection.rays import Rays, has_kernel, integrate, integrate_stand, sweep
+from XRayTo3DLib.projection.alignment import SPARSE_SIDE, AlignedDetector
+from XRayTo3DLib.projection.rays import Rays, has_kernel, integrate, integrate_aligned, sweep
 
 #: Merged are at most so many planes, and as many as keep the slope of the rays times the number of planes below this.
 _MOST_MERGED = 4
@@ -23,23 +23,23 @@ _STEEPEST = 4.0
 _STEP = 0.8
 
 
-class Merged:
+class MergedPlanes:
     """A volume, float [z, y, x] in 1/mm, with its merged planes of each axis, kept as they come up."""
 
     def __init__(self, volume: torch.Tensor) -> None:
         self.volume = volume
         self._thin: dict[tuple[int, int], torch.Tensor] = {}
 
-    def integrate_stand(self, stand: Stand) -> torch.Tensor | None:
-        """As :func:`XRayTo3DLib.projection.rays.integrate_stand`, faster and less exact."""
-        if any(self._is_near(stand.axis, end) for end in stand.planes):
-            return integrate_stand(self.volume, stand)
-        count = _planes_together(stand.slope)
-        return integrate_stand(self.thin(stand.axis, count), stand.merged(count), twice=False)
+    def integrate_aligned(self, aligned: AlignedDetector) -> torch.Tensor | None:
+        """As :func:`XRayTo3DLib.projection.rays.integrate_aligned`, faster and less exact."""
+        if any(self._is_near(aligned.axis, end) for end in aligned.planes):
+            return integrate_aligned(self.volume, aligned)
+        count = _planes_together(aligned.slope)
+        return integrate_aligned(self.thin(aligned.axis, count), aligned.merged(count), twice=False)
 
     def integrate(self, points: torch.Tensor, directions: torch.Tensor, half_line: bool, width: int) -> torch.Tensor:
         """Line integrals (N,) along rays as those of :class:`XRayTo3DLib.projection.rays.Rays`, faster and less exact."""
-        rows, columns = (torch.linspace(0, n - 1, min(n, FEW)).round().long() for n in (len(directions) // width, width))
+        rows, columns = (torch.linspace(0, n - 1, min(n, SPARSE_SIDE)).round().long() for n in (len(directions) // width, width))
         few = directions.detach()[(rows[:, None] * width + columns).reshape(-1)]
         axis = int(few.square().sum(dim=0).argmax())
         tilt = (few.square().sum(dim=1) / few[:, axis].square() - 1).clamp(max=1e6)
@@ -142,7 +142,7 @@ def _shear_warp(
     limits = (-np.inf, np.inf)
     if half_line:
         limits = (source[axis], np.inf) if float(directions[0, axis]) > 0 else (-np.inf, source[axis])
-    picture = sweep(volume, Stand(axis, sides[0], sides[1], limits, np.ones((1, 1))))
+    picture = sweep(volume, AlignedDetector(axis, sides[0], sides[1], limits, np.ones((1, 1))))
     size = torch.tensor([picture.shape[1], picture.shape[0]], dtype=torch.float64)
     pitch, first = torch.tensor(steps, dtype=torch.float64), torch.tensor(nodes, dtype=torch.float64)
     # grid_sample's coordinates with align_corners=False: index i sits at (2 i + 1) / n - 1.

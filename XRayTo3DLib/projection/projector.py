@@ -20,9 +20,9 @@ import torch
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.grid import Grid
 from XRayTo3DLib.geometry.projection import Projection
-from XRayTo3DLib.projection.alignment import FEW, Stand, stand_of
-from XRayTo3DLib.projection.preview import Merged
-from XRayTo3DLib.projection.rays import Rays, has_kernel, integrate, integrate_stand, oblique, spread
+from XRayTo3DLib.projection.alignment import SPARSE_SIDE, AlignedDetector, aligned_detector
+from XRayTo3DLib.projection.preview import MergedPlanes
+from XRayTo3DLib.projection.rays import Rays, has_kernel, integrate, integrate_adjoint, integrate_aligned, is_oblique
 
 #: How carefully a picture is computed.
 QUALITIES = ("full", "preview")
@@ -64,8 +64,8 @@ def project(
     pictures: list[torch.Tensor | None] = []
     waiting: list[tuple[int, Rays]] = []
     for index, (view, moved) in enumerate(zip(views, poses, strict=True)):
-        stand = _stand(values, grid, view, moved)
-        picture = None if stand is None else integrate_stand(values, stand)
+        aligned = _aligned(values, grid, view, moved)
+        picture = None if aligned is None else integrate_aligned(values, aligned)
         if picture is None and np.prod(view.size) > _MOST_RAYS:
             picture = torch.cat([integrate(values, rays) for rays in _bands(grid, view, moved, values.device)]).reshape(view.size)
         elif picture is None:
@@ -86,19 +86,19 @@ class Preview:
 
     def __init__(self, volume: torch.Tensor | np.ndarray, grid: Grid) -> None:
         self._grid = grid
-        self._merged = Merged(_values(volume, grid))
+        self._planes = MergedPlanes(_values(volume, grid))
 
     def project(self, projections: Sequence[Projection], pose: torch.Tensor | np.ndarray | None = None) -> list[torch.Tensor]:
         """One picture (rows, columns) a projection or pose, as :func:`project` gives them in full quality."""
         poses = _poses(pose, len(projections))
         views = list(projections) * (len(poses) if len(projections) == 1 else 1)
-        volume, found = self._merged.volume, []
+        volume, found = self._planes.volume, []
         for view, moved in zip(views, poses, strict=True):
-            stand = _stand(volume, self._grid, view, moved)
-            picture = None if stand is None else self._merged.integrate_stand(stand)
+            aligned = _aligned(volume, self._grid, view, moved)
+            picture = None if aligned is None else self._planes.integrate_aligned(aligned)
             if picture is None:
                 points, directions = _index_rays(self._grid, view, moved, volume.device)
-                picture = self._merged.integrate(points, directions, view.source is not None, view.size[1]).reshape(view.size)
+                picture = self._planes.integrate(points, directions, view.source is not None, view.size[1]).reshape(view.size)
             found.append(picture)
         return found
 
@@ -120,7 +120,7 @@ def backproject(pictures: Sequence[torch.Tensor | np.ndarray], grid: Grid, proje
         values = tensor.reshape(-1) if tensor.is_floating_point() else tensor.reshape(-1).to(torch.float32)
         for rays in _bands(grid, view, None, tensor.device):
             band, values = values[: len(rays.directions)], values[len(rays.directions) :]
-            part = spread(band, grid.shape, rays)
+            part = integrate_adjoint(band, grid.shape, rays)
             total = part if total is None else total.add_(part)
     assert total is not None
     return total
@@ -150,20 +150,20 @@ def _integrate_all(volume: torch.Tensor, numbered: Sequence[tuple[int, Rays]]) -
     return found
 
 
-def _stand(volume: torch.Tensor, grid: Grid, view: Projection, pose: torch.Tensor | None) -> Stand | None:
-    """The view's stand along the voxel axes, if it has one and no derivative is asked for."""
+def _aligned(volume: torch.Tensor, grid: Grid, view: Projection, pose: torch.Tensor | None) -> AlignedDetector | None:
+    """The view as one along the voxel axes, if it is one and no derivative is asked for."""
     if torch.is_grad_enabled() and (volume.requires_grad or (pose is not None and pose.requires_grad)):
         return None
     # In float64 even the small steps of finite differences count.
     tolerance = 1e-9 if volume.dtype == torch.float64 else 1e-5
     to_index = grid.to_index if pose is None else _to_index(grid, pose).detach().cpu().numpy()
-    return stand_of(grid, view, to_index, tolerance)
+    return aligned_detector(grid, view, to_index, tolerance)
 
 
 def _twice(grid: Grid, view: Projection, pose: torch.Tensor | None) -> tuple[bool, bool, bool]:
     """Whether the rays that follow x, y and z are sampled twice a plane: one answer for all bands, and for the adjoint."""
-    few = [torch.linspace(0, n - 1, min(n, FEW), dtype=torch.float64) for n in view.size]
-    return oblique(_index_rays(grid, view, None if pose is None else pose.detach().cpu(), torch.device("cpu"), *few)[1])
+    few = [torch.linspace(0, n - 1, min(n, SPARSE_SIDE), dtype=torch.float64) for n in view.size]
+    return is_oblique(_index_rays(grid, view, None if pose is None else pose.detach().cpu(), torch.device("cpu"), *few)[1])
 
 
 def _bands(grid: Grid, view: Projection, pose: torch.Tensor | None, device: torch.device) -> Iterator[Rays]:

@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as functional
 from torch.utils.checkpoint import checkpoint
 
-from XRayTo3DLib.projection.alignment import Stand
+from XRayTo3DLib.projection.alignment import AlignedDetector
 
 if hasattr(os, "register_at_fork"):
     # A forked process has none of the threads of torch's pool, and would wait for them for ever.
@@ -66,12 +66,12 @@ class Rays:
         """The rays of one view.
 
         ``twice`` says for each axis whether the rays that follow it are sampled twice a plane; by default the rays themselves
-        do, by :func:`oblique`. With an ``axis``, all cross the planes of that one, with one sample each.
+        do, by :func:`is_oblique`. With an ``axis``, all cross the planes of that one, with one sample each.
         """
         if axis is not None:
             kinds = torch.full((len(directions),), axis, dtype=torch.int8, device=directions.device)
             return Rays(points, directions, half_line, width, kinds)
-        twice = oblique(directions) if twice is None else twice
+        twice = is_oblique(directions) if twice is None else twice
         kinds = directions.detach().abs().argmax(dim=1)
         kinds = (kinds + 3 * torch.tensor(twice, device=directions.device)[kinds]).to(torch.int8)
         return Rays(points, directions, half_line, width, kinds)
@@ -89,7 +89,7 @@ class Rays:
         return points, directions, self.kinds.contiguous().numpy()
 
 
-def oblique(directions: torch.Tensor) -> tuple[bool, bool, bool]:
+def is_oblique(directions: torch.Tensor) -> tuple[bool, bool, bool]:
     """Whether the rays that follow x, y and z need two samples a plane."""
     squares = directions.detach().square()
     greatest, major = squares.max(dim=1)
@@ -114,7 +114,7 @@ def integrate(volume: torch.Tensor, rays: Rays) -> torch.Tensor:
     return total
 
 
-def spread(values: torch.Tensor, shape: tuple[int, int, int], rays: Rays) -> torch.Tensor:
+def integrate_adjoint(values: torch.Tensor, shape: tuple[int, int, int], rays: Rays) -> torch.Tensor:
     """The adjoint of :func:`integrate`: every ray's value (N,) spread over the voxels it crossed, with the same weights."""
     kernel = _kernel(values)
     if kernel is not None:
@@ -128,37 +128,37 @@ def spread(values: torch.Tensor, shape: tuple[int, int, int], rays: Rays) -> tor
     return total
 
 
-def integrate_stand(volume: torch.Tensor, stand: Stand, twice: bool | None = None) -> torch.Tensor | None:
+def integrate_aligned(volume: torch.Tensor, aligned: AlignedDetector, twice: bool | None = None) -> torch.Tensor | None:
     """The same sums, many times faster, for a detector along the voxel axes: (rows, columns), not differentiable.
 
     ``twice`` samples every plane twice; by default oblique rays are. ``None`` where there is no faster way.
     """
-    if stand.is_straight:
+    if aligned.is_straight:
         # Parallel rays along an axis meet all planes at the same place: add the planes up first.
-        picture = _sampled(_summed(volume, 2 - stand.axis), stand.u[0], stand.v[0])
-    elif has_kernel(volume) and len(stand.v[0]) > 0.3 * volume.shape[1 if stand.axis == 2 else 0]:
+        picture = _sampled(_summed(volume, 2 - aligned.axis), aligned.u[0], aligned.v[0])
+    elif has_kernel(volume) and len(aligned.v[0]) > 0.3 * volume.shape[1 if aligned.axis == 2 else 0]:
         # A sweep costs as much as the voxels that it passes: few pixels are faster one by one.
-        shifts = _SHIFTS[stand.slope > _OBLIQUE if twice is None else twice]
-        picture = sweep(volume, stand, shifts[0])
+        shifts = _SHIFTS[aligned.slope > _OBLIQUE if twice is None else twice]
+        picture = sweep(volume, aligned, shifts[0])
         for shift in shifts[1:]:
-            picture = (picture + sweep(volume, stand, shift)) / 2
+            picture = (picture + sweep(volume, aligned, shift)) / 2
     else:
         return None
-    picture = picture * torch.from_numpy(stand.length).to(picture)
-    return picture.T if stand.swapped else picture
+    picture = picture * torch.from_numpy(aligned.length).to(picture)
+    return picture.T if aligned.swapped else picture
 
 
-def sweep(volume: torch.Tensor, stand: Stand, shift: float = 0.0) -> torch.Tensor:
+def sweep(volume: torch.Tensor, aligned: AlignedDetector, shift: float = 0.0) -> torch.Tensor:
     """Sums (V, U) of one sample a plane, by the fast kernel; rays are sampled ``shift`` gaps behind each plane."""
     from XRayTo3DLib.projection._numba import sweep as _sweep
 
-    numbers = np.arange(volume.shape[2 - stand.axis])
-    numbers = numbers[(numbers > stand.planes[0]) & (numbers < stand.planes[1])]
+    numbers = np.arange(volume.shape[2 - aligned.axis])
+    numbers = numbers[(numbers > aligned.planes[0]) & (numbers < aligned.planes[1])]
     if not len(numbers):
-        return volume.new_zeros(stand.v.shape[1], stand.u.shape[1])
-    u, v = (side[0] + side[1] * (numbers[:, None] + shift) for side in (stand.u, stand.v))
+        return volume.new_zeros(aligned.v.shape[1], aligned.u.shape[1])
+    u, v = (side[0] + side[1] * (numbers[:, None] + shift) for side in (aligned.u, aligned.v))
     array = volume.detach().contiguous().numpy()
-    return torch.from_numpy(_sweep.sweep(array, stand.axis, int(numbers[0]), u, v, torch.get_num_threads()))
+    return torch.from_numpy(_sweep.sweep(array, aligned.axis, int(numbers[0]), u, v, torch.get_num_threads()))
 
 
 def _summed(volume: torch.Tensor, dim: int) -> torch.Tensor:
@@ -247,7 +247,7 @@ class _Lines(torch.autograd.Function):
         (derivatives,) = ctx.saved_tensors
         rays, volume, by_point, by_direction = ctx.rays, None, None, None
         if ctx.needs_input_grad[0]:
-            volume = spread(values, ctx.shape, rays)
+            volume = integrate_adjoint(values, ctx.shape, rays)
         if ctx.needs_input_grad[1]:
             by_point = (values.unsqueeze(1) * derivatives[:, :3]).to(rays.points.dtype)
             by_point = by_point.sum(dim=0, keepdim=True) if len(rays.points) == 1 else by_point

@@ -1,4 +1,4 @@
-"""The fast kernels of the projector for detectors that stand along the voxel axes (see ``stand``), by numba.
+"""The fast kernels of the projector for detectors that stand along the voxel axes (see ``alignment``), by numba.
 
 Nothing outside ``integration`` uses this file, and everything works without it, slower.
 """

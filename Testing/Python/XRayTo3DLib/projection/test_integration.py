@@ -9,7 +9,7 @@ from beams import AXES, FLOAT32, beams, difference, grid_of, rms_difference, sam
 from tables import each
 
 from XRayTo3DLib.projection import rays as integration
-from XRayTo3DLib.projection.rays import Rays, has_kernel, integrate, spread
+from XRayTo3DLib.projection.rays import Rays, has_kernel, integrate, integrate_adjoint
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "Benchmarks"))
 
@@ -127,7 +127,7 @@ def test_the_adjoint_is_the_transpose(back_end, rng, axis, sign, twice, half_lin
         volume = torch.as_tensor(rng.normal(size=SHAPE), dtype=dtype)
         values = torch.as_tensor(rng.normal(size=len(rays.directions)), dtype=dtype)
         values[::5] = 0
-        forward, back = integrate(volume, rays), spread(values, SHAPE, rays)
+        forward, back = integrate(volume, rays), integrate_adjoint(values, SHAPE, rays)
         assert back.dtype == dtype and back.shape == SHAPE
         one, other = (forward.double() @ values.double()).item(), (back.double() * volume.double()).sum().item()
         assert abs(one - other) <= bound * float(forward.norm() * values.norm())
@@ -188,7 +188,7 @@ def test_the_environment_says_no_to_numba(rng, monkeypatch):
 
     def count():
         calls.clear()
-        spread(integrate(volume, rays), SHAPE, rays)
+        integrate_adjoint(integrate(volume, rays), SHAPE, rays)
         return len(calls)
 
     monkeypatch.delenv("XRAYTO3D_NUMBA", raising=False)

@@ -14,7 +14,7 @@ from XRayTo3DLib.geometry.grid import Grid
 from XRayTo3DLib.geometry.views import view_projection
 from XRayTo3DLib.projection import projector
 from XRayTo3DLib.projection import rays as integration
-from XRayTo3DLib.projection.alignment import stand_of
+from XRayTo3DLib.projection.alignment import aligned_detector
 from XRayTo3DLib.projection.projector import backproject, project
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "Benchmarks"))
@@ -51,8 +51,8 @@ def test_the_aligned_way_is_that_of_single_rays(back_end, rng):
         for view in ("AP", "LAT", "PA"):
             for axis in AXES:
                 pose = view_projection(view, middle, (29, 31), (1.3, 1.7), 200.0, 110.0, scan_axis=axis)
-                assert stand_of(grid, pose, grid.to_index) is not None
-                assert stand_of(grid, pose.moved(beams.DIRECTIONS["oblique"], grid.centre), grid.to_index) is None
+                assert aligned_detector(grid, pose, grid.to_index) is not None
+                assert aligned_detector(grid, pose.moved(beams.DIRECTIONS["oblique"], grid.centre), grid.to_index) is None
                 for move in (None, shear):
                     assert difference(project(volume, grid, [pose], move)[0], in_float64(volume, grid, [pose], move)[0]) < FLOAT32
 

@@ -12,7 +12,7 @@ from XRayTo3DLib.geometry.projection import Projection
 from XRayTo3DLib.geometry.views import view_projection
 from XRayTo3DLib.projection import projector
 from XRayTo3DLib.projection import rays as integration
-from XRayTo3DLib.projection.alignment import stand_of
+from XRayTo3DLib.projection.alignment import aligned_detector
 from XRayTo3DLib.projection.projector import backproject, project
 
 #: How the detector's rows and columns lie along the two other index axes: swapped or not, each with its sign.
@@ -36,8 +36,8 @@ def detector(grid: Grid, axis: int, sign: int, kind: str, turn=(False, 1, 1), si
     return Projection(**view, ray_direction=ahead + lean[0] * right + lean[1] * down)
 
 
-def stand(grid: Grid, view: Projection):
-    return stand_of(grid, view, np.linalg.inv(grid.affine))
+def aligned(grid: Grid, view: Projection):
+    return aligned_detector(grid, view, np.linalg.inv(grid.affine))
 
 
 def ray_by_ray(volume, grid: Grid, views, pose=None):
@@ -52,7 +52,7 @@ def shortcuts(monkeypatch):
     made = []
 
     def count(*arguments):
-        made.append(integration.integrate_stand(*arguments))
+        made.append(integration.integrate_aligned(*arguments))
         return made[-1]
 
     def taken():
@@ -60,7 +60,7 @@ def shortcuts(monkeypatch):
         made.clear()
         return number
 
-    monkeypatch.setattr(projector, "integrate_stand", count)
+    monkeypatch.setattr(projector, "integrate_aligned", count)
     return taken
 
 
@@ -71,7 +71,7 @@ def test_where_the_pixels_of_a_detector_meet_the_planes(name, axis, sign):
     to_index, minor = np.linalg.inv(grid.affine), [a for a in (0, 1, 2) if a != axis]
     for turn, kind in product(TURNS, KINDS):
         view = detector(grid, axis, sign, kind, turn, (4, 5), (4.0, 3.0))
-        found = stand(grid, view)
+        found = aligned(grid, view)
         assert found is not None and found.axis == axis and found.swapped == turn[0]
         points, directions = view.rays()
         points, directions = points @ to_index[:3, :3].T + to_index[:3, 3], directions @ to_index[:3, :3].T
@@ -176,7 +176,7 @@ def test_sources_in_and_near_the_volume(back_end, rng, axis, sign, place):
     source = grid.affine[:3, :3] @ index + grid.affine[:3, 3]
     ahead = 50.0 * sign * grid.direction[:, axis]
     view = replace(view, source=source, origin=view.origin - view.centre + source + ahead)
-    found = stand(grid, view)
+    found = aligned(grid, view)
     assert found is not None
     expected = ray_by_ray(volume, grid, [view])[0]
     if place < 12:
@@ -193,7 +193,7 @@ def test_a_source_where_a_plane_is_sampled(back_end, rng, side):
     for place in range(3, 9):
         source = grid.affine[:3, :3] @ [6.2, place + side * 6**-0.5, 6.2] + grid.affine[:3, 3]
         view = Projection(source + np.array([-21, 30, 17]), [1, 0, 0], [0, 0, -1], (2.0, 2.1), (19, 21), source=source)
-        assert stand(grid, view) is not None
+        assert aligned(grid, view) is not None
         assert difference(project(volume, grid, [view])[0], ray_by_ray(volume, grid, [view])[0]) < FLOAT32
 
 
@@ -209,11 +209,11 @@ def test_what_is_no_stand(rng):
                 view.row_direction + view.column_direction + 0.3 * view.normal,
             ):
                 matrix = torch.linalg.matrix_exp(1e-3 * torch.as_tensor(np.cross(np.eye(3), turn))).numpy()
-                assert stand(grid, view.moved(matrix, grid.centre)) is None
-    assert stand(grid, replace(view, size=(1, 23))) is None
+                assert aligned(grid, view.moved(matrix, grid.centre)) is None
+    assert aligned(grid, replace(view, size=(1, 23))) is None
     cone = detector(grid, 1, 1, "cone")
     corner = cone.origin - 300 * (cone.row_direction + cone.column_direction)
-    assert stand(grid, replace(cone, spacing=(30.0, 30.0), origin=corner)) is None  # its outer rays follow other axes
+    assert aligned(grid, replace(cone, spacing=(30.0, 30.0), origin=corner)) is None  # its outer rays follow other axes
 
 
 @each("angle", [0, 1e-8, 1e-7, 1e-6, 5e-6, 1e-5, 1e-3])
