@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ examples:
   xrayto3d demo
   xrayto3d demo --ct my_chest.nii.gz --out my_demo        the same with a CT of your own, in HU
   xrayto3d demo --offline                                 the phantom, without asking the network
+  xrayto3d demo --formats                                 and one table of the same X-rays as DX, CR, XA, topogram, PNG
 
 writes into --out:
   report.html                  one self-contained page: read this first
@@ -64,6 +66,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--grid-size", type=count, default=64, metavar="N", help="voxels along a side for the model (default 64)")
     parser.add_argument(
         "--refine", type=positive, default=3.0, metavar="MM", help="voxel size of the final volumes in mm (default 3)"
+    )
+    parser.add_argument(
+        "--formats",
+        action="store_true",
+        help="also reconstruct the same X-rays saved as RT image, DX, XA, CR, PNG and topogram: one more table of the report "
+        "(some minutes)",
     )
     parser.add_argument("--threads", type=count, metavar="N", help="processor threads (default: all)")
     parser.set_defaults(run=run)
@@ -115,6 +123,12 @@ def run(args: argparse.Namespace) -> None:
                 answers[name] = solve(used, grid, model, args.refine, check_views=False, progress=progress)
         with bar("comparison with the CT") as progress:
             figures, volumes = measure(ct, answers, progress)
+        formats: list[dict[str, Any]] = []
+        if args.formats:
+            from XRayTo3DLib.evaluation.formats import compare_formats
+
+            with bar("other formats") as progress:
+                formats = [asdict(row) for row in compare_formats(ct, views, grid, model, progress=progress)]
         with bar("files") as progress:
             for number, radiograph in enumerate(radiographs):
                 progress(0.1 * number, f"X-ray {radiograph.name}")
@@ -130,7 +144,7 @@ def run(args: argparse.Namespace) -> None:
             named = [("Reconstruction AP", answers["AP"]), ("Reconstruction AP + LAT", answers["AP_LAT"])]
             write_scene(folder / "scene.mrb", ct, radiographs, named, progress)
         with bar("report") as progress:
-            results = _results(source, radiographs, answers, figures, started)
+            results = _results(source, radiographs, answers, figures, started) | ({"formats": formats} if formats else {})
             write_demo_report(folder / "report.html", results, radiographs, answers, volumes, progress)
             results["seconds"], results["peak_memory_gb"] = time.monotonic() - started, peak_memory_gb()
             write_json(results, folder / "metrics.json")

@@ -86,6 +86,12 @@ def letters_of(tags: Dataset) -> str:
     return "\\".join(words(tags, "PatientOrientation"))
 
 
+def letters_towards(direction: np.ndarray) -> str:
+    """The letters of a direction (LPS) for PatientOrientation, the largest component first, without those below a fifth."""
+    order = [axis for axis in np.argsort(-np.abs(direction)) if abs(direction[axis]) > 0.2]
+    return "".join("LPHRAF"[axis + 3 * int(direction[axis] < 0)] for axis in order)
+
+
 def oriented_as(projection: Projection, row: np.ndarray, column: np.ndarray) -> Projection | None:
     """The same detector with rows and columns along those of its own axes that run most as ``row`` and ``column`` (LPS) do.
 

@@ -43,6 +43,7 @@ from XRayTo3DLib.geometry.projection import Projection
 from XRayTo3DLib.geometry.vectors import ArrayLike, vector
 from XRayTo3DLib.images.display import clinical_window
 from XRayTo3DLib.images.identity import PatientStudy
+from XRayTo3DLib.io.dicom_orientation import letters_towards
 from XRayTo3DLib.io.identity import KEYWORDS, why_not
 from XRayTo3DLib.io.radiograph_images import Stored, known_words
 
@@ -59,7 +60,6 @@ _LEVELS = 65535
 _BESIDE_MM, _SAME_MM = 0.5, 1e-6
 #: UIDs that a file must have, and what they stand for.
 _REQUIRED = {"StudyInstanceUID": "study", "FrameOfReferenceUID": "frame of reference"}
-_LETTERS = (("L", "R"), ("P", "A"), ("H", "F"))
 
 
 def write_rtimage(
@@ -207,7 +207,7 @@ def _set_pixels(dataset: Dataset, radiograph: Radiograph) -> None:
 
 def _set_geometry(dataset: Dataset, projection: Projection, isocentre: ArrayLike | None) -> None:
     """The standard's attributes of the geometry, as far as they can be true."""
-    dataset.PatientOrientation = [_towards(projection.row_direction), _towards(projection.column_direction)]
+    dataset.PatientOrientation = [letters_towards(projection.row_direction), letters_towards(projection.column_direction)]
     dataset.ImagePlanePixelSpacing = [_decimal(v) for v in projection.spacing]
     if not projection.is_cone:
         normal = abs(projection.normal @ projection.beam_direction) > 1 - 1e-9
@@ -237,12 +237,6 @@ def _set_geometry(dataset: Dataset, projection: Projection, isocentre: ArrayLike
             dataset.IsocenterPosition, dataset.PatientPosition = [_decimal(v) for v in point], "HFS"
             dataset.XRayImageReceptorTranslation = [0, 0, _decimal(pose.source_to_axis - pose.source_to_image)]
     dataset.GantryAngle, dataset.PatientSupportAngle = _decimal(gantry), _decimal(couch)
-
-
-def _towards(direction: np.ndarray) -> str:
-    """The anatomical letters of a direction (LPS), the largest component first, without those below a fifth."""
-    order = [axis for axis in np.argsort(-np.abs(direction)) if abs(direction[axis]) > 0.2]
-    return "".join(_LETTERS[axis][int(direction[axis] < 0)] for axis in order)
 
 
 def _decimal(value: float) -> DSfloat:

@@ -12,6 +12,7 @@ from XRayTo3DLib.images.volume import Volume
 from XRayTo3DLib.progress import Progress
 from XRayTo3DLib.reconstruction.answer import Answer
 from XRayTo3DLib.report.description import grid_in_words
+from XRayTo3DLib.report.formats import format_section
 from XRayTo3DLib.report.page import Section, figure_table, structure_table, write_report
 from XRayTo3DLib.report.sections import residual_section, slice_section, surface_section, uncertainty_section, xray_section
 
@@ -38,6 +39,7 @@ def write_demo_report(
         ),
         slice_section(_columns(one, two, volumes), _about_slices(volumes)),
         _tables(results),
+        *([format_section(results["formats"])] if "formats" in results else []),
     ]
     progress(0.4, "residuals")
     sections.append(residual_section([(NAMES[key], answer.found) for key, answer in answers.items()]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import zipfile
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 
 from XRayTo3DLib.cli import demo, main
+from XRayTo3DLib.evaluation import formats
+from XRayTo3DLib.evaluation.formats import Carried
 from XRayTo3DLib.fusion.reprojection import reproject
 from XRayTo3DLib.geometry.grid import Grid
 from XRayTo3DLib.images.volume import Volume, to_attenuation
@@ -27,8 +30,13 @@ def result(model, home, tmp_path_factory):
         patch.setattr(demo, "PIXEL", 8.0)
         printed: list[str] = []
         patch.setattr("builtins.print", lambda *text, **_: printed.extend(text))
-        arguments = ["demo", "--offline", "--model", str(model), "--grid-size", "16", "--refine", "12", "--out", str(out)]
-        assert main(arguments) == 0, printed
+        # What formats carry has a test of its own; here it is asked for as the command asks for it.
+        rows = [Carried("NRRD", (), (), float("inf"), 21.5), Carried("DX", ("isocentre",), (), 61.25, 21.5)]
+        rows.append(Carried("CR", (), (), float("nan"), float("nan"), "It <cannot> be."))
+        bound = inspect.signature(formats.compare_formats).bind
+        patch.setattr(formats, "compare_formats", lambda *args, **settings: bound(*args, **settings) and rows)
+        arguments = ["demo", "--offline", "--model", str(model), "--grid-size", "16", "--refine", "12", "--formats"]
+        assert main([*arguments, "--out", str(out)]) == 0, printed
     return out, "\n".join(printed)
 
 
@@ -75,6 +83,13 @@ def test_report_is_self_contained_and_honest(result):
     assert "do not determine a volume" in page and "whole reconstruction grid" in page
     for words in ("not for diagnosis", "not a real CT", "mean volume", "peak 2500"):
         assert words in page
+
+
+def test_report_has_one_table_of_the_formats(result):
+    page = (result[0] / "report.html").read_text()
+    assert "X-rays in other formats" in page and "61.2" in page and "It &lt;cannot&gt; be." in page
+    told = json.loads((result[0] / "metrics.json").read_text())["formats"]
+    assert [row["format"] for row in told] == ["NRRD", "DX", "CR"] and told[0]["psnr_same"] is None
 
 
 def test_scene_is_whole_and_loads(result):
