@@ -31,6 +31,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/evaluation/comparison.py
   XRayTo3DLib/evaluation/evaluate.py
   XRayTo3DLib/evaluation/figures.py
+  XRayTo3DLib/evaluation/formats.py
   XRayTo3DLib/evaluation/marching.py
   XRayTo3DLib/evaluation/metrics.py
   XRayTo3DLib/evaluation/protocol.py
@@ -136,6 +137,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/report/__init__.py
   XRayTo3DLib/report/demo.py
   XRayTo3DLib/report/description.py
+  XRayTo3DLib/report/formats.py
   XRayTo3DLib/report/outlines.py
   XRayTo3DLib/report/page.py
   XRayTo3DLib/report/pictures.py
@@ -145,6 +147,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/simulation/__init__.py
   XRayTo3DLib/simulation/beam.py
   XRayTo3DLib/simulation/detector.py
+  XRayTo3DLib/simulation/devices.py
   XRayTo3DLib/simulation/display_processing.py
   XRayTo3DLib/simulation/drr.py
   XRayTo3DLib/simulation/exposure.py
