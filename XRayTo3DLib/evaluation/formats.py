@@ -17,7 +17,7 @@ from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.evaluation import metrics
 from XRayTo3DLib.evaluation.comparison import truth_on
 from XRayTo3DLib.geometry.grid import Grid
-from XRayTo3DLib.geometry.views import SCANNER_SOURCE_TO_DETECTOR, SCANNER_SOURCE_TO_ISOCENTRE, ViewSpec
+from XRayTo3DLib.geometry.views import ViewSpec, beam_fields
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.images.volume import Volume, to_hu
 from XRayTo3DLib.io.radiographs import read_radiograph, write_radiograph
@@ -95,8 +95,7 @@ def compare_formats(
 
 def _scanned(ct: Volume, views: Sequence[ViewSpec]) -> list[Radiograph]:
     """The same views with the beam of a CT scanner."""
-    distances = {"source_to_detector": SCANNER_SOURCE_TO_DETECTOR, "source_to_isocentre": SCANNER_SOURCE_TO_ISOCENTRE}
-    own = [replace(view, size=None, scan_axis="column", **distances) for view in views]
+    own = [replace(view, size=None, **beam_fields("scanned")) for view in views]
     return render_drr(ct, [view.projection(ct.grid) for view in own], [view.name for view in own])
 
 

@@ -17,6 +17,7 @@ import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import (
+    UID,
     ComputedRadiographyImageStorage,
     CTImageStorage,
     DigitalXRayImageStorageForProcessing,
@@ -174,7 +175,7 @@ def _topogram(dataset: Dataset, radiograph: Radiograph, aim: np.ndarray) -> None
     del dataset.PatientOrientation
 
 
-def _kind(dataset: Dataset, uid: str, modality: str, image_type: list[str]) -> None:
+def _kind(dataset: Dataset, uid: UID, modality: str, image_type: list[str]) -> None:
     dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = uid
     dataset.Modality, dataset.ImageType = modality, image_type
 
