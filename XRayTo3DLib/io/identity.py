@@ -8,7 +8,7 @@ from. Sources: DICOM PS3.3 C.7.1.1 (patient), C.7.2.1 (study), C.7.4.1 (frame of
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -45,6 +45,8 @@ KEYWORDS = {
 _PERSONAL = {"patient_name", "birth_date", "sex", "accession_number", "study_description", "referring_physician"}
 #: Parts of a name that are shorter say nothing of a person.
 _SHORTEST_PART = 2
+#: Parts of at least so many letters are taken out of names of files even inside other words.
+_SURELY_A_NAME = 4
 #: Longer texts are not shown in the sentence of an error.
 _SHOWN = 64
 
@@ -103,8 +105,22 @@ def name_without_patient(path: str | Path) -> str:
     source = Path(path)
     name = source.name or source.resolve().name
     for part in _name_parts(source):
-        name = re.sub(re.escape(part), "patient", name, flags=re.IGNORECASE)
+        pattern = re.escape(part) if len(part) >= _SURELY_A_NAME else _word(part)
+        name = re.sub(pattern, "patient", name, flags=re.IGNORECASE)
     return name
+
+
+def without_patient(sentences: Iterable[str], path: str | Path) -> tuple[str, ...]:
+    """Notes on a DICOM file or folder without the words that are parts of the patient's name; files may be called so."""
+    found = list(sentences)
+    for part in _name_parts(Path(path)) if found else []:
+        found = [re.sub(_word(part), "patient", sentence, flags=re.IGNORECASE) for sentence in found]
+    return tuple(found)
+
+
+def _word(part: str) -> str:
+    """A pattern for a part of a name where it is no part of another word."""
+    return rf"(?<![^\W\d_]){re.escape(part)}(?![^\W\d_])"
 
 
 def same_patient(studies: Sequence[PatientStudy | None]) -> bool:

@@ -21,6 +21,7 @@ from XRayTo3DLib.io.dicom_geometry import Placement
 from XRayTo3DLib.io.dicom_headers import check_dicom, read_header, word
 from XRayTo3DLib.io.dicom_kinds import check_is_xray
 from XRayTo3DLib.io.dicom_values import dicom_reading
+from XRayTo3DLib.io.identity import without_patient
 from XRayTo3DLib.io.image_files import check_file
 from XRayTo3DLib.io.picture_pixels import is_picture, read_picture
 from XRayTo3DLib.io.pictures import write_picture
@@ -117,7 +118,7 @@ def read_radiograph(
     if stored is not None:
         unknown = known_words((*unknown, *stored.unknown))
     notes += [*placement.notes, *(() if stored is None else stored.notes), *found.notes]
-    return Radiograph(found.values, placement.projection, placement.view, unknown, tuple(notes), found.valid)
+    return Radiograph(found.values, placement.projection, placement.view, unknown, without_patient(notes, path), found.valid)
 
 
 def write_radiograph(

@@ -15,6 +15,7 @@ from XRayTo3DLib.images.shear import straightened
 from XRayTo3DLib.images.volume import Volume, check_ct
 from XRayTo3DLib.io.ct_padding import without_padding
 from XRayTo3DLib.io.dicom_series import read_series
+from XRayTo3DLib.io.identity import without_patient
 from XRayTo3DLib.io.image_files import check_file
 from XRayTo3DLib.io.nifti_affine import read_sheared
 
@@ -84,7 +85,7 @@ def read_volume(path: str | Path) -> Volume:
         raise InputError(f"{path} has {image.GetDimension()} dimensions: a CT volume has 3; export one time point or series.")
     notes = list(told)
     array = without_padding(sitk.GetArrayFromImage(image), notes)
-    volume = Volume(array, grid_of(image), notes=tuple(notes))
+    volume = Volume(array, grid_of(image), notes=without_patient(notes, path))
     check_ct(volume, str(path))
     return straightened(volume, str(path))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from dataclasses import asdict, replace
 
@@ -14,8 +15,9 @@ from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.views import view_projection
 from XRayTo3DLib.images.identity import PatientStudy
 from XRayTo3DLib.images.radiograph import Radiograph
-from XRayTo3DLib.io.identity import KEYWORDS, name_without_patient, read_patient_study, same_patient
+from XRayTo3DLib.io.identity import KEYWORDS, name_without_patient, read_patient_study, same_patient, without_patient
 from XRayTo3DLib.io.rtimage import write_rtimage
+from XRayTo3DLib.io.volumes import read_volume
 
 PERSONAL = {"patient_name", "birth_date", "sex", "accession_number", "study_description", "referring_physician"}
 AIR = np.full((3, 4, 5), -1000)
@@ -63,6 +65,12 @@ def test_names_of_files_hold_no_part_of_the_patients(tmp_path):
     assert name_without_patient(file.parent) == "patient, patient 2024"
     (tmp_path / "SECRET.nrrd").write_text("no DICOM")
     assert name_without_patient(tmp_path / "SECRET.nrrd") == "SECRET.nrrd"
+    # Notes name files, and quote what is typed into a header.
+    folder = write_ct_series(np.arange(60).reshape(3, 4, 5) * 20 - 1000, tmp_path / "SECRET_1", stem="Secret_Name")
+    shutil.copy(folder / "Secret_Name001.dcm", folder / "Secret_Name_copy.dcm")
+    notes = read_volume(folder).notes
+    assert len(notes) == 1 and "is a copy of the slice patient_patient" in notes[0] and "secret" not in notes[0].lower()
+    assert without_patient(["Names of secretaries: name, NAME2."], file) == ("Names of secretaries: patient, patient2.",)
     one, other = PatientStudy(patient_id="1"), PatientStudy(patient_id="2")
     assert same_patient([one, None, PatientStudy(), one]) and not same_patient([one, other])
 
