@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import json
 import os
+import shutil
 import stat
 import sys
 import time
@@ -100,6 +101,19 @@ def writing(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def temporary_folder(target: str | Path) -> Iterator[Path]:
+    """A hidden folder beside ``target`` for the time of the block; one that a killed process leaves is swept like its files."""
+    path = Path(target)
+    folder = path.with_name(f".part-{uuid.uuid4().hex[:8]}-{path.name}")
+    _sweep(path)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def check_writable(path: str | Path) -> None:
     """:class:`InputError` when a file could not be written at ``path`` later, after long work; nothing stays behind.
 
@@ -128,7 +142,11 @@ def _sweep(target: Path) -> None:
     """Remove what a process that was killed while it wrote ``target`` has left beside it, when it is an hour old."""
     for left in target.parent.glob(f".part-????????-{glob.escape(target.name)}"):
         with suppress(OSError):
-            if time.time() - left.stat().st_mtime > 3600:
+            if time.time() - left.stat().st_mtime <= 3600:
+                continue
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
                 left.unlink()
 
 

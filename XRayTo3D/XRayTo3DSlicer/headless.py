@@ -13,7 +13,7 @@ import zlib
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.files import writing
+from XRayTo3DLib.files import temporary_folder, writing
 from XRayTo3DLib.progress import interrupts_held
 
 with interrupts_held():  # Ctrl-C in the middle of this import would end the process in a crash
@@ -119,7 +119,7 @@ def save_scene(path: str | Path) -> None:
     if target.suffix.lower() != ".mrb":
         raise InputError(f"{path} must end in .mrb to hold a whole scene: change the file name.")
     # The bundle takes the name of its top folder from the file, so it is written under its own name first.
-    with writing(target) as part, tempfile.TemporaryDirectory(dir=target.parent, prefix=".part-") as folder:
+    with writing(target) as part, temporary_folder(target) as folder:
         bundle = Path(folder, target.name)
         with interrupts_held():
             written = slicer.mrmlScene.WriteToMRB(str(bundle))

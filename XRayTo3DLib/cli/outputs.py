@@ -17,7 +17,7 @@ from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.files import check_name, writing
 from XRayTo3DLib.progress import interrupts_held
 
-_HIDDEN, _LOCK, _OLD = ".part-", ".lock", ".old"
+_HIDDEN, _LOCK, _OLD, _NAMES = ".part-", ".lock", ".old", ".names"
 #: Seconds: a folder younger than this may not have its lock yet; one older than a day is nobody's.
 _JUST_MADE, _DAY = 5.0, 86400.0
 
@@ -60,8 +60,8 @@ def staged(folder: Path) -> Iterator[Path]:
     """A hidden folder inside ``folder`` whose files move into it when the block succeeds, replacing their namesakes.
 
     It is made before the work, so that a folder that cannot be written to is found then. All its files move or none. When the
-    block fails, it is removed, and so is every folder that was made for it; what a process that was killed left behind is
-    removed by the next one.
+    block fails, it is removed, and so is every folder that was made for it. What a process that was killed left behind is
+    removed by the next one, which also takes back a move that was not finished: the old files are there again.
     """
     check_name(folder)
     made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
@@ -104,7 +104,7 @@ def _written(error: OSError, folder: Path, staging: Path) -> InputError:
 
 def _move_all(staging: Path, folder: Path) -> None:
     """Move the files of ``staging`` into ``folder``: all, or none with everything as it was."""
-    files = [path for path in sorted(staging.iterdir()) if path.name not in (_LOCK, _OLD)]
+    files = [path for path in sorted(staging.iterdir()) if path.name not in (_LOCK, _OLD, _NAMES)]
     for path in files:
         if (folder / path.name).is_dir():
             raise InputError(f"{folder / path.name} is a folder where a file should be written: move it, or name another --out.")
@@ -112,11 +112,12 @@ def _move_all(staging: Path, folder: Path) -> None:
     done: list[tuple[Path, bool]] = []
     try:
         old.mkdir()
+        (staging / _NAMES).write_text(json.dumps([path.name for path in files]), encoding="utf-8")
         for path in files:
             target = folder / path.name
             replaced = target.exists() or target.is_symlink()
             if replaced:
-                target.replace(old / path.name)
+                _keep(target, old / path.name)
             done.append((target, replaced))
             path.replace(target)
     except OSError as error:
@@ -126,6 +127,32 @@ def _move_all(staging: Path, folder: Path) -> None:
                 if replaced:
                     (old / target.name).replace(target)
         raise _written(error, folder, staging) from error
+
+
+def _keep(target: Path, kept: Path) -> None:
+    """Keep the old file under another name; where there are hard links its own name is never without a file."""
+    try:
+        os.link(target, kept, follow_symlinks=False)
+    except (OSError, NotImplementedError):
+        target.replace(kept)
+
+
+def _take_back(staging: Path, folder: Path) -> None:
+    """Undo the move of files that a process that was killed had begun and not finished."""
+    try:
+        names = json.loads((staging / _NAMES).read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # it was killed before it began
+        return
+    waiting = {path.name for path in staging.iterdir()}
+    if not waiting & set(names):  # all had moved
+        return
+    for name in names:
+        old, target = staging / _OLD / name, folder / name
+        if old.exists() or old.is_symlink():
+            target.unlink(missing_ok=True)
+            old.replace(target)
+        elif name not in waiting:
+            target.unlink(missing_ok=True)
 
 
 def _locked(staging: Path) -> IO[bytes]:
@@ -161,6 +188,7 @@ def _sweep(folder: Path) -> None:
                     continue
             except OSError:  # another process holds it
                 continue
+            _take_back(staging, folder)
             shutil.rmtree(staging, ignore_errors=True)
 
 

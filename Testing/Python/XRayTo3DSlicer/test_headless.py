@@ -62,6 +62,21 @@ def test_failed_save_keeps_the_old_file(scene, tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["scene.mrb"]
 
 
+def test_what_a_killed_save_left_is_swept_by_the_next(scene, tmp_path):
+    script = (
+        "import os, sys\nfrom XRayTo3DSlicer import headless\nheadless.start()\n"
+        "headless.shutil.move = lambda *names: os.kill(os.getpid(), 9)\nheadless.save_scene(sys.argv[1])"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", script, tmp_path / "case.mrb"], env=environment, check=False)
+    (left,) = tmp_path.iterdir()
+    headless.save_scene(tmp_path / "case.mrb")
+    assert left.is_dir()  # it may be at work still
+    os.utime(left, (0, 0))
+    headless.save_scene(tmp_path / "case.mrb")
+    assert [path.name for path in tmp_path.iterdir()] == ["case.mrb"]
+
+
 def _full_disk(*_):
     raise OSError(28, "No space left on device")
 

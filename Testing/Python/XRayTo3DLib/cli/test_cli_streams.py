@@ -150,6 +150,55 @@ def test_what_killed_commands_left_is_swept_and_what_others_hold_is_not(tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
 
+#: Replaces two files and adds a third, and is killed at the nth step of moving them: keeping an old one, or moving a new one.
+KILLED = """
+import os, sys
+from pathlib import Path
+from XRayTo3DLib.cli.outputs import staged
+left = [int(sys.argv[2])]
+def counted(real):
+    def call(*args, **settings):
+        if left[0] == 0:
+            os.kill(os.getpid(), 9)
+        left[0] -= 1
+        return real(*args, **settings)
+    return call
+Path.replace, os.link = counted(Path.replace), counted(os.link)
+if sys.argv[3] == "no links":
+    def no_links(*args, **settings): raise OSError
+    os.link = no_links
+with staged(Path(sys.argv[1])) as folder:
+    for name in "abc":
+        (folder / name).write_text("new")
+"""
+
+
+def test_a_command_that_is_killed_while_it_moves_its_files_loses_no_old_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(outputs, "_JUST_MADE", -1.0)
+    runs = {}
+    for kind in ("links", "no links"):
+        for step in range(6):
+            folder = tmp_path / f"{kind} {step}"
+            folder.mkdir()
+            for name in "ab":
+                (folder / name).write_text("old")
+            runs[kind, step] = (
+                folder,
+                subprocess.Popen(
+                    [sys.executable, "-c", KILLED, folder, str(step), kind], env=environment(), stderr=subprocess.DEVNULL
+                ),
+            )
+    for (kind, step), (folder, run) in runs.items():
+        killed = run.wait(timeout=60) == -9
+        assert killed == (step < 5), (kind, step)  # keep a, move a, keep b, move b, move c
+        if kind == "links" and os.name == "posix":  # under its own name, at every moment
+            assert (folder / "a").exists() and (folder / "b").exists(), step
+        with staged(folder):
+            pass
+        found = {path.name: path.read_text() for path in folder.iterdir()}
+        assert found == ({"a": "old", "b": "old"} if killed else dict.fromkeys("abc", "new")), (kind, step)
+
+
 def test_all_outputs_move_or_none(tmp_path):
     (tmp_path / "report.html").mkdir()
     (tmp_path / "metrics.json").write_text("old")
