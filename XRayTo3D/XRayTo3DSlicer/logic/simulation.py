@@ -29,8 +29,8 @@ class SimulationLogic:
         projection: Projection | ArrayLike | Sequence[Projection | ArrayLike] | None = None,
         name: str | None = None,
         progress: Progress = silent,
-        *,
         beam: str = "cone",
+        *,
         quality: str = "full",
         kilovolts: float | None = None,
         inserts: Sequence[tuple[slicer.vtkMRMLNode, str | float]] = (),
@@ -100,8 +100,8 @@ class SimulationLogic:
         projection: Projection | ArrayLike | Sequence[Projection | ArrayLike] | None = None,
         name: str | None = None,
         progress: Progress = silent,
-        *,
         beam: str = "cone",
+        *,
         ctNode: slicer.vtkMRMLScalarVolumeNode | None = None,
     ) -> list[Any]:
         """Each segment alone, as an X-ray node a segment in a folder of its view; for several views, a list for each.
