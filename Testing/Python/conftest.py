@@ -1,4 +1,4 @@
-"""What the tests share: the repository on the path, the phantom, the public chest CT, and other real data where it is there."""
+"""What the tests share: the repository on the path, the phantom and the public chest CT."""
 
 from __future__ import annotations
 
@@ -25,15 +25,6 @@ from XRayTo3DLib.simulation.phantom import Phantom, thorax_phantom  # noqa: E402
 from XRayTo3DLib.simulation.sample import SHA256, sample_ct, sample_path  # noqa: E402
 
 _HOME = os.environ.get("XRAYTO3D_HOME")
-
-
-@pytest.fixture(scope="session")
-def shared() -> Path:
-    """The folder of real data beside the repository."""
-    folder = ROOT.parent / "shared"
-    if not folder.is_dir():
-        pytest.skip("needs ../shared, absent here")
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,9 @@
-"""The command line's parts: options, output folders, matched detectors, segmentation files, pictures and pages."""
+"""The command line's parts: options, output folders, matched detectors and segmentation files."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import re
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +11,6 @@ import pytest
 import SimpleITK as sitk
 from tables import each
 
-from XRayTo3DLib.anatomy.surfaces import extract_surface
 from XRayTo3DLib.cli.options import count, detector_size, per_view, pixel_spacing, positive
 from XRayTo3DLib.cli.outputs import staged, write_json
 from XRayTo3DLib.errors import InputError
@@ -29,8 +27,6 @@ from XRayTo3DLib.reconstruction.calibration.curve import Curve
 from XRayTo3DLib.reconstruction.calibration.scale import Scale
 from XRayTo3DLib.reconstruction.refine import with_detail
 from XRayTo3DLib.reconstruction.result import Reconstruction
-from XRayTo3DLib.report import pictures, rendering
-from XRayTo3DLib.report.page import Section, Table, figure_table, form, structure_table, write_report
 from XRayTo3DLib.simulation.phantom import thorax_phantom
 
 
@@ -180,68 +176,3 @@ class TestSegmentationFile:
         finally:
             slicer.mrmlScene.RemoveNode(storage)
             slicer.mrmlScene.RemoveNode(node)
-
-
-@pytest.fixture
-def ball():
-    """Makes the surface of a ball with a radius of 30 mm, moved along x by some voxels of 5 mm."""
-    grid = Grid.centred((0, 0, 0), 24, 5.0)
-    z, y, x = np.indices(grid.shape) - 11.5
-    return lambda shift, name: extract_surface((x - shift) ** 2 + y**2 + z**2 < 36, grid, name)
-
-
-class TestRendering:
-    def test_a_ball_is_a_disc(self, ball):
-        picture = rendering.render([[ball(0, "bone")]], side=100)
-        assert picture.shape == (100, 100, 3) and picture.min() >= 0 and picture.max() <= 1
-        seen = np.abs(picture - rendering._BACKGROUND).max(axis=2) > 0.05
-        radius = np.sqrt(seen.sum() / np.pi)
-        rows, columns = np.nonzero(seen)
-        assert radius == pytest.approx(47, abs=1.5)  # 94 % of the panel
-        assert abs(rows.mean() - 49.5) < 1 and abs(columns.mean() - 49.5) < 1
-        assert seen[50].sum() == columns.max() - columns.min() + 1  # no holes
-
-    def test_left_is_right_in_the_picture_and_the_front_covers_the_back(self, ball):
-        both = rendering.render([[ball(-5, "bone"), ball(5, "lungs")], []], side=80)
-        assert both.shape == (80, 160, 3)
-        alone = rendering.render([[ball(-5, "bone"), ball(5, "lungs")]], side=80)
-        seen = np.abs(alone - rendering._BACKGROUND).max(axis=2) > 0.05
-        blue_share = alone[..., 2] / alone.sum(axis=2)
-        columns = np.arange(80)
-        bone = seen & (blue_share < 0.265)
-        assert columns @ bone.sum(axis=0) / bone.sum() < 40  # the patient's right is on the viewer's left
-        np.testing.assert_allclose(both[:, 80:], np.broadcast_to(rendering._BACKGROUND, (80, 80, 3)))
-
-
-class TestReport:
-    def test_best_is_marked_by_its_direction(self):
-        rows = [["a", "1.0", "5", "2", "3"], ["b", "n/a", "4", "2", "9"]]
-        table = Table(["", "up", "down", "same", "plain"], rows, [0, 1, -1, 1])
-        assert [table.best(c) for c in range(5)] == [None, None, 1, None, None]
-
-    def test_tables_of_figures(self):
-        figures = {"psnr": 20.0, "psnr_x2ct": 24.29, "ssim": float("nan"), "hu_mae_body": 99.6}
-        assert figure_table([("ours", figures)], "").rows == [["ours", "20.00", "24.29", "n/a", "100"]]
-        structures = {"structures": {"bone": {"dice": 0.5, "hd95_mm": 7.25, "volume_ml": 1, "volume_ml_ct": 2}}}
-        found = structure_table([("none", figures), ("ours", structures)], "")
-        assert found.heads == ["", "Dice, bone", "HD95, bone, mm"] and found.rows == [["ours", "0.500", "7.2"]]
-        assert form(float("nan"), ".1f") == "n/a"
-
-    def test_text_from_outside_is_escaped(self, tmp_path):
-        section = Section("<b>", ["a & b \ud800"], b"\x89PNG", "alt", [Table(["<i>"], [["<u>"]])])
-        write_report(tmp_path / "r.html", "T<", "lead", [("CT", "<script>")], ["<note>"], [section])
-        page = (tmp_path / "r.html").read_text()
-        assert not re.search(r"<(b|i|u|note|script)>", page) and "&lt;script&gt;" in page
-        assert "data:image/png;base64,iVBORw" in page
-
-    def test_names_are_no_formulas(self, small_ct, ball):
-        name = r"$\frac{$"
-        xray = Radiograph(np.ones((4, 4), np.float32), view_projection("AP", (0, 0, 0), (4, 4), 8.0, 1500.0), name)
-        for picture in (
-            pictures.inputs([xray]),
-            pictures.slices([(name, small_ct)]),
-            pictures.residuals([xray], [xray.line_integrals], [xray.line_integrals]),
-            pictures.uncertainty([(name, small_ct)]),
-            pictures.surfaces([(name, [ball(0, "bone")])]),
-        ):
-            assert picture.startswith(b"\x89PNG")

@@ -7,8 +7,10 @@ import SimpleITK as sitk
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.views import view_projection
 from XRayTo3DLib.images.radiograph import Radiograph
+from XRayTo3DLib.io.pictures import write_picture
 from XRayTo3DLib.io.radiograph_values import PICTURE_WHITE
 from XRayTo3DLib.io.radiographs import read_radiograph
+from XRayTo3DLib.simulation.drr import render_drr
 
 
 def test_a_picture_is_uncalibrated_with_bright_bone(tmp_path, pixels):
@@ -89,11 +91,13 @@ def test_pixels_and_geometry_must_agree():
         Radiograph(np.zeros((3, 4), dtype=np.float32), view_projection("AP", size=(4, 3)))
 
 
-def test_a_real_picture(shared):
-    path = sorted((shared / "data" / "xray").glob("*_pa_*.png"))[0]
-    found = read_radiograph(path, "PA", 0.5)
+def test_a_picture_of_a_real_chest(real_ct, tmp_path):
+    made = render_drr(real_ct, [view_projection("PA", real_ct.grid.centre, (90, 96), 5.0, 1800.0)], ["PA"])[0]
+    write_picture(made, tmp_path / "chest.png", "film")
+    found = read_radiograph(tmp_path / "chest.png", "PA", 5.0, 1800.0)
     assert found.name == "PA" and not found.calibrated
     assert 0 < found.line_integrals.mean() < PICTURE_WHITE
+    assert np.corrcoef(found.line_integrals.ravel(), made.line_integrals.ravel())[0, 1] > 0.97  # bone is bright, air is not
 
 
 def test_a_radiograph_cannot_be_made_of_pixels_that_are_no_numbers():
