@@ -38,6 +38,12 @@ def positive(text: str) -> float:
     return value
 
 
+def marker_size(text: str) -> tuple[float, float]:
+    """``DIAMETER`` or ``DIAMETER,HEIGHT`` in mm, as argparse calls it."""
+    diameter, comma, height = text.partition(",")
+    return positive(diameter), at_least_zero(height) if comma else 0.0
+
+
 def at_least_zero(text: str) -> float:
     """A number that is not negative."""
     try:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from XRayTo3DLib.cli.options import EACH, at_least_zero, beam_of, count, per_view, pixel_spacing, positive
+from XRayTo3DLib.cli.options import EACH, at_least_zero, beam_of, count, marker_size, per_view, pixel_spacing, positive
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.views import BEAMS, DEFAULT_SOURCE_TO_DETECTOR, VIEW_WORDS
 
@@ -97,6 +97,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "scanner); default what the file says, else cone",
     )
     xray.add_argument("--parallel", action="store_true", help="all beams are parallel: the same as --beam parallel")
+    xray.add_argument(
+        "--marker",
+        action="append",
+        metavar="MM[,HEIGHT]",
+        help="a disc or sphere on the picture: its diameter, and its height above the detector (default 0), in place of --spacing",
+    )
     result = parser.add_argument_group("reconstruction")
     result.add_argument("--model", metavar="NAME|FILE", help="the model (default: the bundled one)")
     result.add_argument("--grid-size", type=count, metavar="N", help="voxels along each side for the model (default 64)")
@@ -116,6 +122,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     result.add_argument("--refine", type=positive, metavar="MM", help="then fuse again on voxels of this size in mm")
     result.add_argument("--no-fusion", action="store_true", help="leave the model's volume as it is")
     result.add_argument("--beta", type=at_least_zero, metavar="X", help="fusion weights mu to the power X (default 0.5)")
+    result.add_argument(
+        "--region", choices=("head", "chest", "abdomen"), help="what pictures of unknown scale show (default: guessed)"
+    )
     result.add_argument("--no-view-check", action="store_true", help="accept views that look exchanged")
     result.add_argument(
         "--truth", type=Path, metavar="CT", help="the CT the X-rays belong to, in HU, same coordinates: compare with it"
@@ -162,7 +171,9 @@ def run(args: argparse.Namespace) -> None:
     with staged(args.out) as folder:
         with bar("reconstruction") as progress:
             beta = BETA if args.beta is None else args.beta
-            answer = solve(radiographs, grid, model, args.refine, not args.no_fusion, beta, not args.no_view_check, progress)
+            answer = solve(
+                radiographs, grid, model, args.refine, not args.no_fusion, beta, not args.no_view_check, progress, args.region
+            )
         with bar("files") as progress:
             results, truth = results_of(radiographs, answer, ct)
             results["reconstruction"]["notes"][:0] = [*doubts, *(() if ct is None else ct.notes)]
@@ -210,6 +221,7 @@ def _beam(text: str) -> str:
 
 
 def _read(files: dict[str, tuple[str | None, Path]], args: argparse.Namespace) -> list[Radiograph]:
+    from XRayTo3DLib.images.marker import scaled_by_marker
     from XRayTo3DLib.io.identity import name_without_patient
     from XRayTo3DLib.io.radiographs import read_radiograph
 
@@ -218,14 +230,18 @@ def _read(files: dict[str, tuple[str | None, Path]], args: argparse.Namespace) -
     sdd = per_view(args.sdd, names, "--sdd", positive)
     sid = per_view(args.sid, names, "--sid", positive)
     kind = per_view(args.kind, names, "--kind", str)
+    markers = per_view(args.marker, names, "--marker", marker_size)
     frame = per_view(args.frame, names, "--frame", count)
     beam = per_view(args.beam, names, "--beam", _beam)
+    for name in markers:
+        if name in spacing:
+            raise InputError(f"{name} has both --spacing and --marker, and either gives its mm: drop one of them.")
     radiographs = []
     for name, (view, path) in files.items():
         found = read_radiograph(
             path,
             view,
-            spacing.get(name),
+            spacing.get(name, 1.0 if name in markers else None),
             sdd.get(name),
             sid.get(name),
             kind.get(name, "auto"),
@@ -234,6 +250,8 @@ def _read(files: dict[str, tuple[str | None, Path]], args: argparse.Namespace) -
             frame.get(name),
             beam.get(name),
         )
+        if name in markers:
+            found = scaled_by_marker(found, *markers[name])
         radiographs.append(found if found.name else replace(found, name=Path(name_without_patient(path)).stem))
     return radiographs
 

@@ -14,6 +14,7 @@ from XRayTo3DLib.files import readable_file, writing
 from XRayTo3DLib.geometry import views
 from XRayTo3DLib.geometry.projection import Projection
 from XRayTo3DLib.geometry.vectors import ArrayLike, vector
+from XRayTo3DLib.images.artefacts import without_artefacts
 from XRayTo3DLib.images.identity import PatientStudy
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.io.dicom_frames import chosen_frame, frame_count, frame_tags
@@ -118,7 +119,10 @@ def read_radiograph(
     if stored is not None:
         unknown = known_words((*unknown, *stored.unknown))
     notes += [*placement.notes, *(() if stored is None else stored.notes), *found.notes]
-    return Radiograph(found.values, placement.projection, placement.view, unknown, without_patient(notes, path), found.valid)
+    told = without_patient(notes, path)
+    radiograph = Radiograph(found.values, placement.projection, placement.view, unknown, told, found.valid)
+    # A file that keeps a radiograph keeps its mask; only what was processed for display is searched.
+    return without_artefacts(radiograph) if "curve" in unknown and stored is None else radiograph
 
 
 def write_radiograph(

@@ -47,6 +47,7 @@ def solve(
     beta: float = BETA,
     check_views: bool = True,
     progress: Progress = silent,
+    region: str | None = None,
 ) -> Answer:
     """Reconstruct on ``grid``, refine to voxels of ``refine_mm`` (not without fusion), segment, extract surfaces."""
     finer = fuse_views and refine_mm is not None and refine_mm < 0.95 * min(grid.spacing)
@@ -57,6 +58,7 @@ def solve(
         fuse_views=fuse_views,
         beta=beta,
         check_views=check_views,
+        region=region,
         progress=part(progress, 0.0, 0.5 if finer else 0.9),
     )
     if finer and refine_mm is not None:

@@ -13,6 +13,7 @@ from XRayTo3DLib.anatomy.surfaces import Surface
 from XRayTo3DLib.images.display import to_display
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.images.volume import MU_WATER, Volume, to_hu
+from XRayTo3DLib.reconstruction.calibration.scale import Scale
 from XRayTo3DLib.report.rendering import render
 
 #: HU shown black and white in slices: lungs, soft tissue and bone at once.
@@ -78,6 +79,29 @@ def residuals(
         bar.ax.tick_params(labelsize=8, colors=_INK)
         axes[row][0].set_ylabel(radiograph.name, parse_math=False, color=_INK, fontsize=10)
     for axis, title in zip(axes[0], ("measured", "re-projected", "difference before fusion", "after fusion"), strict=True):
+        axis.set_title(title, parse_math=False, color=_INK, fontsize=10)
+    return _png(figure)
+
+
+def calibrations(before: Sequence[Radiograph], after: Sequence[Radiograph], scales: Sequence[Scale | None]) -> bytes:
+    """For each picture whose scale was fitted: as it was put in (left out in red), its curve, and its line integrals."""
+    figure, axes = _figure(len(before), 3, 3.4, 3.2)
+    for row, (picture, used, scale) in enumerate(zip(before, after, scales, strict=True)):
+        values = picture.line_integrals
+        first, curve, last = axes[row]
+        first.imshow(values, cmap="gray", extent=_detector_extent(picture))
+        if picture.valid is not None:
+            hidden = np.ma.masked_where(picture.valid, np.ones(values.shape))
+            first.imshow(hidden, cmap="autumn", vmin=1, vmax=2, extent=_detector_extent(picture))
+        last.imshow(used.line_integrals, cmap="gray", vmin=0, extent=_detector_extent(used))
+        at = np.linspace(float(values.min()), float(values.max()), 200)
+        curve.set_facecolor("white")
+        curve.plot(at, at if scale is None else scale.curve(at), color=_INK)
+        curve.set_xticks([at[0], at[-1]])
+        curve.tick_params(labelsize=8, colors=_INK)
+        curve.set_yticks([0, round(float(used.line_integrals.max()), 1)])
+        first.set_ylabel(picture.name, parse_math=False, color=_INK, fontsize=10)
+    for axis, title in zip(axes[0], ("as put in", "line integral of each value", "line integrals"), strict=True):
         axis.set_title(title, parse_math=False, color=_INK, fontsize=10)
     return _png(figure)
 

@@ -10,6 +10,7 @@ from XRayTo3DLib.anatomy.surfaces import extract_surfaces
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.images.volume import Volume
 from XRayTo3DLib.reconstruction.answer import Answer
+from XRayTo3DLib.report.assumed import assumed_section
 from XRayTo3DLib.report.description import grid_in_words
 from XRayTo3DLib.report.page import Section, figure_table, structure_table, write_report
 from XRayTo3DLib.report.sections import residual_section, slice_section, surface_section, uncertainty_section, xray_section
@@ -30,6 +31,7 @@ def write_reconstruct_report(
         groups.insert(0, ("CT", extract_surfaces(segment_ct(truth))))
     sections = [
         xray_section(radiographs, "What was put in, shown as films."),
+        assumed_section(radiographs, found),
         slice_section(columns, "The result" + ("." if truth is None else " beside the CT on the same grid.")),
     ]
     if truth is not None:

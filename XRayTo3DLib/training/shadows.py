@@ -41,6 +41,8 @@ _BODY = 0.1
 _LUNGS_ML, _LUNGS_MM, _ABDOMEN_MM = 1200.0, 160.0, 180.0
 #: How far fields reach beyond the lungs, mm: above, below and at each side; heads' heights.
 _ABOVE, _BELOW, _BESIDE, _HEADS = (-10.0, 60.0), (-20.0, 60.0), (8.0, 80.0), (180.0, 320.0)
+#: What so few patients can say of a spread at least.
+_LEAST_SPREAD = 0.03
 #: The share of each field's own variance that is added to the pooled covariance.
 _RIDGE = 0.3
 
@@ -130,6 +132,7 @@ def _write_shapes(shapes: dict[tuple[str, str, bool], list[tuple[np.ndarray, flo
             "inner": inner,
             "pictures": len(found),
             "shape": np.round(np.mean([shape for shape, _ in found], axis=0), 4).tolist(),
+            "shape_spread": np.maximum(np.std([shape for shape, _ in found], axis=0), _LEAST_SPREAD).round(4).tolist(),
             "mean": round(float(np.exp(np.mean([np.log(mean) for _, mean in found]))), 4),
             "spread": round(float(np.std([np.log(mean) for _, mean in found])), 4),
         }
@@ -147,14 +150,12 @@ def _write_looks(seen: dict[Look, list[np.ndarray]], path: Path) -> None:
     pooled += _RIDGE * np.mean(np.diag(pooled)) * np.eye(len(pooled))
     values, vectors = np.linalg.eigh(pooled)
     whitening = (vectors / np.sqrt(values)).T
-    own = [np.linalg.norm((np.array(seen[look]) - mean) @ whitening.T, axis=1) for look, mean in zip(looks, means, strict=True)]
     with writing(path) as temporary, temporary.open("wb") as stream:
         np.savez_compressed(
             stream,
             looks=np.array([[look.region, look.view, "up" if look.upright else "down"] for look in looks]),
             means=means.astype(np.float16),
             whitening=whitening.astype(np.float16),
-            farthest=np.float32(max(distance.max() for distance in own)),
         )
 
 

@@ -21,6 +21,10 @@ from XRayTo3DLib.reconstruction.calibration.shadow import Shadow
 
 #: Fields along a side.
 SIDE = 12
+#: How common X-rays of a region are beside the others: an abdomen with the lung bases looks like a low chest.
+_COMMON = {"abdomen": 0.2}
+#: Fields that go together, and so count as one.
+_TOGETHER = 3.0
 
 
 @dataclass(frozen=True)
@@ -36,11 +40,11 @@ class Look:
 class Appearance:
     """How like each known kind a picture is.
 
-    ``chances`` of each :class:`Look` (1 in all); ``distance`` to the nearest kind, 1 being the largest among the training pictures.
+    ``chances`` of each :class:`Look` (1 in all); ``likeness``, the correlation of its fields with those of the nearest kind.
     """
 
     chances: dict[Look, float]
-    distance: float
+    likeness: float
 
     def chance(self, **wanted: str | bool) -> float:
         """The sum over the looks that have these values."""
@@ -54,21 +58,22 @@ class Appearance:
 
 @dataclass(frozen=True, eq=False)
 class Looks:
-    """The known kinds: ``means`` (kinds, fields), ``whitening`` (fields, fields) of their covariance, the ``farthest`` distance."""
+    """The known kinds: ``means`` (kinds, fields), ``whitening`` (fields, fields) of their covariance."""
 
     looks: tuple[Look, ...]
     means: np.ndarray
     whitening: np.ndarray
-    farthest: float
 
     def compare(self, fields: np.ndarray) -> Appearance:
         """The appearance of fields (SIDE * SIDE,)."""
         squares = (((fields - self.means) @ self.whitening.T) ** 2).sum(axis=1)
-        # Fields beside each other are not independent: as many as half the side count.
-        logs = -0.5 * (squares - squares.min()) / SIDE
+        # Fields beside each other are not independent: one in three counts.
+        logs = -0.5 * (squares - squares.min()) / _TOGETHER
         chances = np.exp(logs) / np.exp(logs).sum()
         told = dict(zip(self.looks, chances.tolist(), strict=True))
-        return Appearance(told, float(np.sqrt(squares.min()) / self.farthest))
+        nearest = self.means[int(np.argmin(squares))]
+        likeness = float(np.corrcoef(fields, nearest)[0, 1]) if np.ptp(fields) > 0 else 0.0
+        return Appearance(told, likeness)
 
 
 def fields_of(radiograph: Radiograph, shadow: Shadow) -> np.ndarray:
@@ -96,7 +101,7 @@ def known_looks() -> Looks:
     with np.load(resources_folder() / "Calibration" / "looks.npz") as stored:
         looks = tuple(Look(region, view, up == "up") for region, view, up in stored["looks"].tolist())
         means, whitening = stored["means"].astype(np.float64), stored["whitening"].astype(np.float64)
-        return Looks(looks, means, whitening, float(stored["farthest"]))
+        return Looks(looks, means, whitening)
 
 
 def appearance(radiograph: Radiograph, shadow: Shadow) -> Appearance:
@@ -111,6 +116,6 @@ def guessed_region(radiographs: Sequence[Radiograph], shadows: Sequence[Shadow])
 
     def together(region: str) -> float:
         chances = [look.chance(region=region, view=view_kind(r), upright=True) for look, r in zip(looks, radiographs, strict=True)]
-        return float(np.log(np.maximum(chances, 1e-6)).sum())
+        return float(np.log(np.maximum(chances, 1e-6)).sum() + np.log(_COMMON.get(region, 1.0)))
 
     return max(regions, key=together), " (guessed)"

@@ -26,13 +26,18 @@ def band_masses(radiographs: Sequence[Radiograph], grid: Grid) -> np.ndarray:
     return np.array([[part.sum() for part in np.array_split(row, _BANDS)] for row in rows]).T
 
 
+def comparable(radiographs: Sequence[Radiograph], shadows: Sequence[Shadow], grid: Grid) -> list[int]:
+    """The views whose slices can be compared: beams at right angles to the long axis, and the body whole in the field."""
+    level = [abs(float(r.projection.beam_direction @ grid.direction[:, 2])) < 0.2 for r in radiographs]
+    return [i for i, shadow in enumerate(shadows) if level[i] and not shadow.cut]
+
+
 def disagreement(radiographs: Sequence[Radiograph], shadows: Sequence[Shadow], grid: Grid) -> np.ndarray:
     """The logarithms of the masses of each view's bands over the views' mean (bands * views,), 0 for bands that hold little.
 
     Empty for one view, or where the field cuts the body.
     """
-    level = [abs(float(r.projection.beam_direction @ grid.direction[:, 2])) < 0.2 for r in radiographs]
-    usable = [i for i, shadow in enumerate(shadows) if level[i] and not shadow.cut]
+    usable = comparable(radiographs, shadows, grid)
     if len(usable) < 2:
         return np.zeros(0)
     masses = band_masses([radiographs[i] for i in usable], grid)

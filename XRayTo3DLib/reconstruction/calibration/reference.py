@@ -27,6 +27,7 @@ class Reference:
 
     - ``shape``: the percentiles :data:`LEVELS` of the line integrals behind the body, in units of their mean there;
     - ``inner``: measured away from the body's rim, where a ray crosses little of it: for fields that end in the body;
+    - ``shape_spread``: their standard deviations between patients;
     - ``mean``: that mean (the middle of the patients); ``spread``: the standard deviation of its logarithm between patients.
     """
 
@@ -34,6 +35,7 @@ class Reference:
     view: str
     inner: bool
     shape: tuple[float, ...]
+    shape_spread: tuple[float, ...]
     mean: float
     spread: float
 
@@ -45,7 +47,7 @@ def references() -> dict[tuple[str, str, bool], Reference]:
     stored = parse_json(path.read_text(encoding="utf-8"), str(path))
     return {
         (one["region"], one["view"], one["inner"]): Reference(
-            one["region"], one["view"], one["inner"], tuple(one["shape"]), one["mean"], one["spread"]
+            one["region"], one["view"], one["inner"], tuple(one["shape"]), tuple(one["shape_spread"]), one["mean"], one["spread"]
         )
         for one in stored["references"]
     }

@@ -126,7 +126,7 @@ class TestDetail:
         truth = reproject(volume, [Radiograph(np.zeros((64, 64), np.float32), projection)])[0]
         picture = Radiograph((truth + 0.3) / 2.5, projection, "AP", unknown=("offset", "gain"))
         small = coarse([picture], grid)[0]
-        scale = Scale(Curve((0.12, 1.12), (0.0, 2.5), 1.0), "chest", "frontal", picture.unknown)
+        scale = Scale(Curve(0.12, 1.12, 2.5), "chest", "frontal", picture.unknown)
         used = scale.of(small)
         kept = {"notes": [], "scales": (scale,)}
         found = Reconstruction(volume, volume, None, [used], [used.line_integrals], [0.0], [0.0], "m", "0", 1.0, 1.0, **kept)

@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from PIL import Image
 
 from XRayTo3DLib.cli.command import build_parser
 from XRayTo3DLib.cli.reconstruct import _grid
@@ -161,3 +162,19 @@ def test_an_input_is_never_overwritten(run, tmp_path, kind):
     found = run("reconstruct", *inputs, "--out", tmp_path)
     assert found.code == 2 and "would be overwritten" in found.sentence
     assert [path.read_text() for path in tmp_path.iterdir()] == ["precious"]
+
+
+def test_a_marker_gives_the_pixels_their_size(run, xrays, model, tmp_path):
+    """A disc of 40 mm on the detector, 20 pixels wide: 2 mm a pixel, said with the magnification and in the report."""
+    rows, columns = np.mgrid[:96, :96]
+    disc = np.hypot(rows - 20, columns - 70) < 10
+    body = np.hypot((rows - 48) / 40, (columns - 40) / 25) < 1
+    Image.fromarray(np.where(disc, 250, 60 + 60 * body).astype(np.uint8)).save(tmp_path / "a.png")
+    marked = ["--view", f"AP={tmp_path / 'a.png'}", "--marker", "40", "--region", "chest"]
+    found = run("reconstruct", *marked, "--model", model, *GRID, "--out", tmp_path / "out")
+    assert found.code == 0, found.error
+    assert re.search(r"Scale from the marker of 40 mm .*so (1\.9|2\.0)\d* mm a pixel at the detector", found.out)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "What was assumed of each X-ray" in page and "magnified 1.25 times" in page
+    both = run("reconstruct", *marked, "--spacing", "2", "--model", model, "--out", tmp_path / "other")
+    assert both.code != 0 and "either gives its mm" in both.error and not (tmp_path / "other").exists()
