@@ -51,11 +51,13 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/geometry/vectors.py
   XRayTo3DLib/geometry/views.py
   XRayTo3DLib/images/__init__.py
+  XRayTo3DLib/images/artefacts.py
   XRayTo3DLib/images/display.py
   XRayTo3DLib/images/identity.py
   XRayTo3DLib/images/inpainting.py
   XRayTo3DLib/images/itk_images.py
   XRayTo3DLib/images/labelmap.py
+  XRayTo3DLib/images/marker.py
   XRayTo3DLib/images/open_beam.py
   XRayTo3DLib/images/orientation.py
   XRayTo3DLib/images/pixel_matching.py
@@ -118,6 +120,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/reconstruction/calibration/appearance.py
   XRayTo3DLib/reconstruction/calibration/curve.py
   XRayTo3DLib/reconstruction/calibration/fit.py
+  XRayTo3DLib/reconstruction/calibration/gates.py
   XRayTo3DLib/reconstruction/calibration/mass.py
   XRayTo3DLib/reconstruction/calibration/reference.py
   XRayTo3DLib/reconstruction/calibration/scale.py
@@ -135,6 +138,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/reconstruction/refine.py
   XRayTo3DLib/reconstruction/result.py
   XRayTo3DLib/report/__init__.py
+  XRayTo3DLib/report/assumed.py
   XRayTo3DLib/report/demo.py
   XRayTo3DLib/report/description.py
   XRayTo3DLib/report/formats.py

@@ -19,7 +19,7 @@ _LEVEL = 0.012
 _LEAST_BORDER, _RECTANGLE = 0.005, 0.95
 #: Letters: strokes at most this wide, in shares of the picture's shorter side, this much above what is around them, in shares of
 #: the range, of values beyond this percentile, and no larger than this share of the picture.
-_STROKE, _CONTRAST, _BEYOND, _LARGEST = 0.02, 0.25, 97.0, 0.01
+_STROKE, _ABOVE, _BEYOND, _LARGEST = 0.02, 0.25, 97.0, 0.01
 #: Pixels by which what was found is grown: edges of letters and frames are blurred.
 _GROWN = 2
 
@@ -110,7 +110,7 @@ def _letters(shares: np.ndarray, valid: np.ndarray) -> np.ndarray:
     found = np.zeros(shares.shape, dtype=bool)
     for picture in (filled, 1 - filled):
         raised = picture - ndimage.grey_opening(picture, (side, side))
-        strokes = valid & (raised > _CONTRAST) & (picture >= np.percentile(picture[valid], _BEYOND))
+        strokes = valid & (raised > _ABOVE) & (picture >= np.percentile(picture[valid], _BEYOND))
         pieces, count = ndimage.label(strokes, np.ones((3, 3)))
         sizes = np.bincount(pieces.ravel(), minlength=count + 1)
         keep = (sizes >= 4) & (sizes <= _LARGEST * shares.size)

@@ -119,8 +119,8 @@ def read_radiograph(
     if stored is not None:
         unknown = known_words((*unknown, *stored.unknown))
     notes += [*placement.notes, *(() if stored is None else stored.notes), *found.notes]
-    told = without_patient(notes, path)
-    radiograph = Radiograph(found.values, placement.projection, placement.view, unknown, told, found.valid)
+    said = without_patient(notes, path)
+    radiograph = Radiograph(found.values, placement.projection, placement.view, unknown, said, found.valid)
     # A file that keeps a radiograph keeps its mask; only what was processed for display is searched.
     return without_artefacts(radiograph) if "curve" in unknown and stored is None else radiograph
 
