@@ -16,8 +16,10 @@ from XRayTo3DLib.geometry.views import view_projection
 from XRayTo3DLib.images.identity import PatientStudy
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.io.identity import KEYWORDS, name_without_patient, read_patient_study, same_patient, without_patient
+from XRayTo3DLib.io.radiographs import read_radiograph, write_radiograph
 from XRayTo3DLib.io.rtimage import write_rtimage
 from XRayTo3DLib.io.volumes import read_volume
+from XRayTo3DLib.simulation.devices import write_as
 
 PERSONAL = {"patient_name", "birth_date", "sex", "accession_number", "study_description", "referring_physician"}
 AIR = np.full((3, 4, 5), -1000)
@@ -134,3 +136,38 @@ def test_pixels_that_are_no_measurement_become_padding(tmp_path, radiograph):
     np.testing.assert_allclose(scaled[valid], radiograph.line_integrals[valid], atol=4e-5)
     assert float(found.WindowCenter) < 4  # the values of the others count in nothing
     assert SECRET not in str(found)
+
+
+def test_no_text_about_a_person_reaches_what_is_read_or_written_again(tmp_path, radiograph):
+    """Every element of free text, and every person, is the same secret."""
+    write_as(replace(radiograph, name="AP"), "DX", tmp_path / "a.dcm", (1, 2, 3))
+    tags = pydicom.dcmread(tmp_path / "a.dcm")
+    for keyword in (
+        *("PatientName", "PatientID", "OtherPatientNames", "PatientComments", "PatientAddress", "PatientMotherBirthName"),
+        *("StudyDescription", "SeriesDescription", "ProtocolName", "ImageComments", "PerformedProcedureStepDescription"),
+        *("OperatorsName", "PerformingPhysicianName", "ReferringPhysicianName", "NameOfPhysiciansReadingStudy"),
+        *(
+            "InstitutionName",
+            "InstitutionAddress",
+            "StationName",
+            "AcquisitionDeviceProcessingDescription",
+            "DerivationDescription",
+        ),
+        *("RequestedProcedureDescription", "AdditionalPatientHistory", "Occupation", "ViewName", "AccessionNumber"),
+    ):
+        setattr(tags, keyword, SECRET)
+    tags.save_as(tmp_path / "b.dcm")
+    found = read_radiograph(tmp_path / "b.dcm")
+    assert found.name == "AP" and found.notes and "SECRET" not in repr((found.name, found.notes))
+    for ending in ("nrrd", "mha", "nii", "dcm", "png"):
+        write_radiograph(found, tmp_path / f"c.{ending}")
+        assert b"SECRET" not in (tmp_path / f"c.{ending}").read_bytes(), ending
+
+
+def test_a_mask_comes_back_from_an_rt_image(tmp_path, radiograph):
+    valid = np.ones((12, 16), dtype=bool)
+    valid[:3] = False
+    write_rtimage(replace(radiograph, valid=valid), tmp_path / "a.dcm")
+    back = read_radiograph(tmp_path / "a.dcm")
+    np.testing.assert_array_equal(back.valid, valid)
+    np.testing.assert_allclose(back.line_integrals[valid], radiograph.line_integrals[valid], atol=4e-5)
