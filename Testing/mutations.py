@@ -184,6 +184,28 @@ FAULTS = (
         "0",
         "simulation/test_detector.py",
     ),
+    # whose X-ray it is
+    _library(
+        "names without being asked",
+        "io/identity.py",
+        "if keep_identity or name not in _PERSONAL}",
+        "}",
+        "io/test_identity.py",
+    ),
+    _library(
+        "an isocentre that nobody told",
+        "io/rtimage.py",
+        "dataset.RadiationMachineSAD = None\n        if isocentre is not None:",
+        "dataset.RadiationMachineSAD = None\n        isocentre = pose.isocentre\n        if isocentre is not None:",
+        "io/test_identity.py",
+    ),
+    _library(
+        "old files forgotten when killed",
+        "cli/outputs.py",
+        "            _take_back(staging, folder)\n",
+        "",
+        "cli/test_cli_streams.py",
+    ),
 )
 
 

@@ -55,8 +55,9 @@ def read_patient_study(path: str | Path | Sequence[str | Path], keep_identity: b
     """Whose picture a DICOM file, some files, or the one series of a folder, is; ``None`` when one is not DICOM.
 
     Without ``keep_identity`` the patient's name, birth date and sex, the accession number, the study's description and the
-    referring physician stay unread. What is missing, or is no valid value, stays empty. Raises :class:`InputError` for files of
-    a series that belong to several patients, studies or frames of reference, and for what cannot be read.
+    referring physician stay unread. What is missing, or is no valid value, stays empty, as do a study and a frame of
+    reference that the files of a series do not agree on (some anonymizers give each file its own). Raises :class:`InputError` for
+    files of several patients, and for what cannot be read.
     """
     several = [path] if isinstance(path, (str, Path)) else list(path)
     files: list[Path] = []
@@ -75,11 +76,14 @@ def read_patient_study(path: str | Path | Sequence[str | Path], keep_identity: b
 
 
 def _study(files: Sequence[Path], headers: Sequence[Dataset], keep_identity: bool) -> PatientStudy:
-    for keyword in ("PatientID", "StudyInstanceUID", "FrameOfReferenceUID"):
-        for file, header in zip(files, headers, strict=True):
-            if word(header, keyword) != word(headers[0], keyword):
-                raise InputError(f"{file} has another {keyword} than {files[0]}: keep one patient and study in a folder.")
-    found = {name: _valid(headers[0], word_of) for name, word_of in KEYWORDS.items() if keep_identity or name not in _PERSONAL}
+    for file, header in zip(files, headers, strict=True):
+        if word(header, "PatientID") != word(headers[0], "PatientID"):
+            raise InputError(f"{file} has another PatientID than {files[0]}: keep the images of one patient in a folder.")
+    wanted = {name: keyword for name, keyword in KEYWORDS.items() if keep_identity or name not in _PERSONAL}
+    found = {name: _valid(headers[0], keyword) for name, keyword in wanted.items()}
+    for name in ("study_uid", "frame_of_reference_uid"):
+        if len({word(header, KEYWORDS[name]) for header in headers}) > 1:
+            found[name] = ""
     sources = ((_valid(header, "SOPClassUID"), _valid(header, "SOPInstanceUID")) for header in headers)
     return PatientStudy(**found, sources=tuple(pair for pair in sources if all(pair)))
 
