@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from XRayTo3DLib.errors import InputError
+from XRayTo3DLib.geometry.matrices import tube_and_detector
 from XRayTo3DLib.geometry.vectors import LARGEST_LENGTH, ArrayLike, checked_keys, immutable, numbers, unit, vector
 
 #: More pixels than this along a side of a detector are a mistake in the geometry.
@@ -368,81 +369,21 @@ class Projection:
         does; it defaults to 1 mm between columns. The plane of a parallel detector passes through ``isocentre``. The matrix
         of a cone beam whose picture is mirrored (seen from the detector) is refused unless ``mirrored`` says that this is
         meant, because the usual cause is a swapped axis. Opposite parallel beams are mirror images with the same matrix: there
-        ``mirrored`` picks one of the two. Raises :class:`InputError` for a singular, skewed or mirrored matrix.
+        ``mirrored`` picks one of the two.
+
+        A matrix whose pixels are a little askew, or whose sides differ from ``spacing``, as calibrations without constraints have
+        them, gives the nearest rectangular detector (up to :data:`XRayTo3DLib.geometry.matrices.LARGEST_MISFIT`); :meth:`misfit`
+        says how near. Raises :class:`InputError` for a singular, a mirrored, and a more skewed matrix.
         """
         if spacing is not None:
             spacing = _pixel_spacing(spacing)
+        size = detector_size(size)
+        return Projection(size=size, **tube_and_detector(matrix, size, spacing, isocentre, mirrored))
+
+    def misfit(self, matrix: ArrayLike) -> float:
+        """How far apart a 3x4 matrix and this projection put what lands on the detector's corners, at most, in pixels."""
+        rows, columns = self.size
+        corners = np.array([[row, column] for row in (-0.5, rows - 0.5) for column in (-0.5, columns - 0.5)])
         values = numbers(matrix)
-        if values.shape != (3, 4) or not np.isfinite(values).all():
-            raise InputError(f"A projection matrix must be 3x4 finite numbers, got shape {values.shape}: correct it.")
-        left = values[:, :3]
-        if np.linalg.norm(left[2]) < 1e-12 * max(np.abs(values).max(), 1e-300):
-            return _parallel_from_matrix(values, size, spacing, vector(isocentre, "isocentre"), mirrored)
-        scale = np.linalg.norm(left[2])
-        if abs(np.linalg.det(left / scale)) < 1e-9:
-            raise InputError("The projection matrix is singular: no source point fits it; check the calibration.")
-        source = -np.linalg.solve(left, values[:, 3])
-        if left[2] @ vector(isocentre, "isocentre") + values[2, 3] < 0:
-            values, left = -values, -left  # the sign of a homogeneous matrix is free: the patient is in front of the source
-        values, left = values / scale, left / scale
-        normal = left[2]
-        columns = left[0] - (left[0] @ normal) * normal
-        rows = left[1] - (left[1] @ normal) * normal
-        focal_column, focal_row = np.linalg.norm(columns), np.linalg.norm(rows)
-        row_direction, column_direction = columns / focal_column, rows / focal_row
-        if abs(row_direction @ column_direction) > 1e-3:
-            raise InputError("The projection matrix has skewed pixels: only rectangular pixels are supported.")
-        _check_handedness(np.cross(row_direction, column_direction) @ normal, mirrored)
-        if spacing is None:
-            spacing = (float(focal_column / focal_row), 1.0)
-        distances = focal_row * spacing[0], focal_column * spacing[1]
-        if abs(distances[0] - distances[1]) > 1e-3 * distances[1]:
-            raise InputError(
-                f"The pixel spacing {spacing} does not fit the projection matrix, whose pixels have the ratio "
-                f"{focal_column / focal_row:.4g}: correct the spacing."
-            )
-        # The principal point is where the normal through the source meets the detector.
-        principal = left[0] @ normal, left[1] @ normal
-        origin = (
-            source
-            + distances[1] * normal
-            - principal[0] * spacing[1] * row_direction
-            - principal[1] * spacing[0] * column_direction
-        )
-        return Projection(origin, row_direction, column_direction, spacing, size, source=source)
-
-
-def _check_handedness(sign: float, mirrored: bool) -> None:
-    if (sign < 0) != mirrored:
-        raise InputError(
-            "The projection matrix is mirrored (rows, columns and beam are left-handed): swap or flip one axis, or say "
-            "that the picture is meant as seen from the detector."
-            if sign < 0
-            else "The projection matrix is not mirrored although it was said to be: drop that setting."
-        )
-
-
-def _parallel_from_matrix(
-    values: np.ndarray,
-    size: tuple[int, int],
-    spacing: tuple[float, float] | None,
-    isocentre: np.ndarray,
-    mirrored: bool,
-) -> Projection:
-    if abs(values[2, 3]) < 1e-12:
-        raise InputError("The projection matrix is singular: its last row is zero; check the calibration.")
-    values = values / values[2, 3]
-    columns, rows = values[0, :3], values[1, :3]
-    ray = np.cross(columns, rows)
-    if np.linalg.norm(ray) < 1e-9 * max(np.linalg.norm(columns) * np.linalg.norm(rows), 1e-300):
-        raise InputError("The projection matrix is singular: its rows are parallel; check the calibration.")
-    ray = unit(ray) * (-1 if mirrored else 1)
-    row_direction, column_direction = unit(columns), unit(rows)
-    if abs(row_direction @ column_direction) > 1e-3:
-        raise InputError("The projection matrix has skewed pixels: only rectangular pixels are supported.")
-    own = float(1 / np.linalg.norm(rows)), float(1 / np.linalg.norm(columns))
-    if spacing is not None and not np.allclose(spacing, own, rtol=1e-3):
-        raise InputError(f"The pixel spacing {spacing} does not fit the parallel matrix, which has {own}: correct it.")
-    column, row = values[0] @ [*isocentre, 1], values[1] @ [*isocentre, 1]
-    origin = isocentre - column * own[1] * row_direction - row * own[0] * column_direction
-    return Projection(origin, row_direction, column_direction, own, size, ray_direction=ray)
+        there = self.pixel_positions(corners) @ values[:, :3].T + values[:, 3]
+        return float(np.linalg.norm(there[:, :2] / there[:, 2:] - corners[:, ::-1], axis=1).max())

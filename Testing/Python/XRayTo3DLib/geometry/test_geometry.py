@@ -160,3 +160,32 @@ def test_impossible_grids_are_refused():
 def test_a_centred_grid_is_centred():
     grid = Grid.centred((1, 2, 3), (8, 6, 4), 2.0)
     assert grid.centre == pytest.approx([1, 2, 3]) and grid.spacing == (2, 2, 2)
+
+
+def test_the_matrix_of_a_calibration_gives_the_nearest_rectangular_detector():
+    """Askew, of unequal sides, or both: the middle stays, no rectangular detector is nearer, and the misfit is said."""
+    points = np.random.default_rng(0).normal(0, 30, (40, 3)) + np.array([10, -20, 30])
+    for projection in (UNMIRRORED, CONE, PARALLEL):
+        mirrored, (rows, columns) = projection.is_mirrored, projection.size
+        for skew, stretch in ((2e-4, 0), (3e-3, 0), (-1e-2, 0), (0, 3e-3), (4e-3, -5e-3)):
+            bend = np.array([[1 + stretch, skew, 7], [0, 1, -3], [0, 0, 1]])
+            matrix = -2.5 * bend @ projection.matrix
+            for spacing in (None, projection.spacing):
+                found = Projection.from_matrix(matrix, projection.size, spacing, (10, -20, 30), mirrored)
+                misfit = found.misfit(matrix)
+                assert misfit <= (abs(skew) + (abs(stretch) if spacing else 0)) * np.hypot(rows, columns) / 2 + 1e-9
+                if spacing is None and not skew:
+                    assert misfit < 1e-9
+                homogeneous = points @ matrix[:, :3].T + matrix[:, 3]
+                assert found.project(points) == pytest.approx(homogeneous[:, :2] / homogeneous[:, 2:], abs=3 * misfit + 1e-9)
+                at = found.pixel_positions(np.array([[(rows - 1) / 2, (columns - 1) / 2]]))[0]
+                exact = matrix @ [*at, 1]
+                assert exact[:2] / exact[2] == pytest.approx([(columns - 1) / 2, (rows - 1) / 2])
+        bent = np.array([[1, 4e-3, 0], [0, 1, 0], [0, 0, 1]]) @ projection.matrix
+        half = Projection.from_matrix(bent, (101, 101), isocentre=(10, -20, 30), mirrored=mirrored)
+        assert 0.1 < half.misfit(bent) < 0.2  # of 4e-3 x 50 pixels, turning takes a part
+        for angle in (-5e-4, 5e-4):
+            row, column = (half.row_direction + angle * half.column_direction, half.column_direction - angle * half.row_direction)
+            turned = replace(half, row_direction=row, column_direction=column)
+            turned = replace(turned, origin=turned.origin + half.centre - turned.centre)
+            assert turned.misfit(bent) > half.misfit(bent)
