@@ -25,6 +25,7 @@ _PUBLIC = {
     "io.volumes": ["read_volume", "write_volume"],
     "io.radiographs": ["read_radiograph", "write_radiograph"],
     "io.pictures": ["write_picture"],
+    "io.projections": ["read_projection", "write_projection", "write_projections"],
     "io.segmentations": ["read_labelmap"],
     "io.surfaces": ["write_surface"],
     "io.transforms": ["read_transform"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from XRayTo3DLib.geometry.projection import Projection
     from XRayTo3DLib.geometry.vectors import ArrayLike
     from XRayTo3DLib.images.radiograph import Radiograph
+    from XRayTo3DLib.io.projections import Calibration
     from XRayTo3DLib.simulation.exposure import Exposure
     from XRayTo3DLib.simulation.structures import StructureRadiograph
 
@@ -93,11 +95,14 @@ def _add_geometry(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--view", action="append", default=[], metavar="VIEW", help="a view (see above); may be repeated")
     group.add_argument(
         "--matrix",
+        "--geometry",
+        dest="matrix",
         action="append",
         default=[],
         type=Path,
         metavar="FILE",
-        help="a 3x4 projection matrix, as text or JSON; may be repeated",
+        help="exact geometries in place of views: a 3x4 matrix as text or JSON, projections as JSON (of this software), a camera "
+        "file of Autoscoper (MayaCam 1.0 or 2.0), or RTK's geometry (.xml); may be repeated",
     )
     group.add_argument(
         "--size",
@@ -241,13 +246,23 @@ def run(args: argparse.Namespace) -> None:
     from XRayTo3DLib.cli.outputs import keep_inputs, staged
     from XRayTo3DLib.cli.threads import use_threads
     from XRayTo3DLib.images.display import PERCENTILES
+    from XRayTo3DLib.io.projections import read_calibrations
     from XRayTo3DLib.io.segmentations import read_labelmap
     from XRayTo3DLib.io.transforms import read_transform
     from XRayTo3DLib.io.volumes import read_volume
     from XRayTo3DLib.simulation.drr import render_drr
 
     use_threads(args.threads)
-    views = [*args.view, *(path.stem for path in args.matrix)]
+    stems = [*args.view, *(path.stem for path in args.matrix)]
+    shapes = [split_insert(text) for text in args.inserts]
+    files = [args.ct, *args.matrix, *(file for file, _, _ in shapes), *filter(None, (args.transform, args.labels))]
+    where = destination(args.out, args.format, len(stems))
+    keep_inputs(where.folder, file_names(stems, [], where, args.look), files)
+    calibrations = [(path, one) for path in args.matrix for one in read_calibrations(path)]
+    views = [*args.view, *(one.name for _, one in calibrations)]
+    _check_names(views)
+    if args.size is None and not all(one.states_size for _, one in calibrations):
+        raise InputError("A matrix does not say how large the detector is: give --size ROWSxCOLUMNS.")
     where = destination(args.out, args.format, len(views))
     if args.keep_identity and where.ending != "dcm":
         raise InputError(
@@ -256,12 +271,6 @@ def run(args: argparse.Namespace) -> None:
     if where.ending == "png" and args.look == "none":
         raise InputError("With --look none there is no PNG to write: choose a look, or another --format.")
     looks = Looks(args.look, PERCENTILES if args.percentiles is None else tuple(args.percentiles))
-    shapes = [split_insert(text) for text in args.inserts]
-    files = [args.ct, *args.matrix, *(file for file, _, _ in shapes), *filter(None, (args.transform, args.labels))]
-    keep_inputs(where.folder, file_names(views, [], where, args.look), files)
-    from XRayTo3DLib.io.matrices import read_projection_matrix
-
-    matrices = {path: read_projection_matrix(path) for path in args.matrix}
     inserts = [read_insert(*shape) for shape in shapes]
     transform = None if args.transform is None else read_transform(args.transform)
     labels = None if args.labels is None else read_labelmap(args.labels)
@@ -271,8 +280,8 @@ def run(args: argparse.Namespace) -> None:
     volume = read_volume(args.ct)
     grid = volume.grid if transform is None else volume.grid.transformed(transform)
     isocentre = grid.centre if args.isocentre is None else np.array(args.isocentre)
-    projections = _projections(args, matrices, grid, isocentre)
-    aims = [isocentre] * len(args.view) + [None if args.isocentre is None else isocentre] * len(matrices)
+    projections, doubts = _projections(args, calibrations, grid, isocentre)
+    aims = [isocentre] * len(args.view) + [None if args.isocentre is None else isocentre] * len(calibrations)
     series, told = _series(args, transform) if where.ending == "dcm" else (None, [])
     told = [*(f"note: {note}" for note in volume.notes), *told]
     with staged(where.folder) as folder:
@@ -286,7 +295,8 @@ def run(args: argparse.Namespace) -> None:
                 lengths = project_structures(labels, projections, views, None, transform, part(progress, 0.5, 1))
         with bar("simulated X-rays") as progress:
             physics = {"quality": args.quality, "exposure": exposure, "inserts": inserts}
-            radiographs = render_drr(volume, projections, views, progress, transform=transform, **physics)
+            made = render_drr(volume, projections, views, progress, transform=transform, **physics)
+        radiographs = [replace(one, notes=(*notes, *one.notes)) for one, notes in zip(made, doubts, strict=True)]
         written = write_views(radiographs, where, folder, looks, aims, series)
         written += write_structures(
             radiographs[: len(lengths)], attenuation, lengths, where, folder, looks, aims[: len(lengths)], series
@@ -297,17 +307,11 @@ def run(args: argparse.Namespace) -> None:
 
 def _check(args: argparse.Namespace) -> Exposure:
     """What can be said of the options before anything is read, and the exposure that they mean."""
-    from XRayTo3DLib.cli.drr_files import file_stem
     from XRayTo3DLib.simulation.exposure import Exposure
 
     if not args.view and not args.matrix:
         raise InputError("No view was asked for: give --view AP, for example, or --matrix FILE.")
     beam_of(args.beam, args.parallel, args.sdd)
-    if args.matrix and args.size is None:
-        raise InputError("A matrix does not say how large the detector is: give --size ROWSxCOLUMNS.")
-    stems = [file_stem(name) for name in [*args.view, *(p.stem for p in args.matrix)]]
-    if len({s.lower() for s in stems}) < len(stems):
-        raise InputError(f"The same view is asked for twice ({', '.join(stems)}): name each view once.")
     _views(args, args.isocentre)
     exposure = Exposure(**{word: getattr(args, word) for word in _EXPOSURE})
     if args.percentiles is not None:
@@ -317,6 +321,14 @@ def _check(args: argparse.Namespace) -> Exposure:
             raise InputError(f"--percentiles has no meaning for the look {args.look}: drop it, or give --look clinical.")
         clinical_window(np.zeros(1), args.percentiles)
     return exposure
+
+
+def _check_names(views: Sequence[str]) -> None:
+    from XRayTo3DLib.cli.drr_files import file_stem
+
+    stems = [file_stem(name) for name in views]
+    if len({s.lower() for s in stems}) < len(stems):
+        raise InputError(f"The same view is asked for twice ({', '.join(stems)}): name each view once.")
 
 
 def _views(args: argparse.Namespace, isocentre: ArrayLike | None) -> list[ViewSpec]:
@@ -332,8 +344,6 @@ def _views(args: argparse.Namespace, isocentre: ArrayLike | None) -> list[ViewSp
 
 def _series(args: argparse.Namespace, transform: np.ndarray | None) -> tuple[Series, list[str]]:
     """The series of the DICOM files, whose they are as the CT says, and notes of what they cannot keep of it."""
-    from dataclasses import replace
-
     from XRayTo3DLib.cli.drr_files import Series
     from XRayTo3DLib.io.identity import read_patient_study
 
@@ -358,27 +368,32 @@ def _in_options(sentence: str) -> str:
         "a larger source-to-isocentre distance": "a larger --sid",
         "another isocentre": "another --isocentre",
         "the detector's size": "--size",
+        "its size (rows, columns) and pixel": "--size ROWSxCOLUMNS and --pixel",
+        "its size (rows, columns)": "--size ROWSxCOLUMNS",
     }
     for words, option in options.items():
         sentence = sentence.replace(words, option)
     return sentence
 
 
-def _projections(args: argparse.Namespace, matrices: dict[Path, np.ndarray], grid: Grid, isocentre: np.ndarray) -> list[Projection]:
-    """The views, then the matrices; ``grid`` is the CT's, where the transform puts it."""
-    from XRayTo3DLib.geometry.projection import Projection
-
+def _projections(
+    args: argparse.Namespace, calibrations: Sequence[tuple[Path, Calibration]], grid: Grid, isocentre: np.ndarray
+) -> tuple[list[Projection], list[tuple[str, ...]]]:
+    """The views, then the geometries of files, and notes of each; ``grid`` is the CT's, where the transform puts it."""
     try:
         found = [view.projection(grid) for view in _views(args, isocentre)]
     except InputError as error:
         raise InputError(_in_options(str(error))) from None
     spacing = None if args.pixel is None else (args.pixel, args.pixel)
-    for path, matrix in matrices.items():
+    notes: list[tuple[str, ...]] = [() for _ in found]
+    for path, calibration in calibrations:
         try:
-            found.append(Projection.from_matrix(matrix, args.size, spacing, isocentre, args.seen_from_detector))
+            projection, told = calibration.placed(args.size, spacing, isocentre, args.seen_from_detector)
         except InputError as error:
-            raise InputError(f"{path}: {error}") from None
-    return found
+            raise InputError(f"{path}: {_in_options(str(error))}") from None
+        found.append(projection)
+        notes.append(told)
+    return found, notes
 
 
 def _notes(radiographs: Sequence[Radiograph], structures: Sequence[str]) -> Iterable[str]:

@@ -81,6 +81,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="KIND",
         help=f"what the pixel values are: {', '.join(_KINDS)} (a picture with dark bone); default auto",
     )
+    xray.add_argument(
+        "--geometry",
+        action="append",
+        metavar="FILE",
+        help="the exact geometry: JSON of this software, a 3x4 matrix, a camera file of Autoscoper or RTK's geometry (.xml), whose "
+        "pixel --spacing says",
+    )
     xray.add_argument("--frame", action="append", metavar="N", help="the frame of a file that holds several, counted from 1")
     xray.add_argument(
         "--isocentre",
@@ -160,7 +167,8 @@ def run(args: argparse.Namespace) -> None:
     from XRayTo3DLib.report.reconstruction import write_reconstruct_report
 
     use_threads(args.threads)
-    inputs = [*(path for _, path in files.values()), *filter(None, [args.truth])]
+    named = [Path(text.rpartition("=")[2]) for text in args.geometry or ()]
+    inputs = [*(path for _, path in files.values()), *named, *filter(None, [args.truth])]
     keep_inputs(args.out, [*answer_files(), "metrics.json", "report.html"], inputs)
     radiographs = _read(files, args)
     patient, doubts = _patient(files, args.keep_identity)
@@ -233,6 +241,7 @@ def _read(files: dict[str, tuple[str | None, Path]], args: argparse.Namespace) -
     markers = per_view(args.marker, names, "--marker", marker_size)
     frame = per_view(args.frame, names, "--frame", count)
     beam = per_view(args.beam, names, "--beam", _beam)
+    geometry = per_view(args.geometry, names, "--geometry", Path)
     for name in markers:
         if name in spacing:
             raise InputError(f"{name} has both --spacing and --marker, and either gives its mm: drop one of them.")
@@ -249,6 +258,7 @@ def _read(files: dict[str, tuple[str | None, Path]], args: argparse.Namespace) -
             args.parallel,
             frame.get(name),
             beam.get(name),
+            geometry.get(name),
         )
         if name in markers:
             found = scaled_by_marker(found, *markers[name])

@@ -9,13 +9,15 @@ MayaCam 2.0 (.txt): "image size" width, height; "camera matrix" K in pixels, pri
 
 MayaCam 1.0 (.csv), five lines of three numbers: position of the camera; its turns about its own x, y and z axes in degrees (applied
 z, then y, then x; x to the right, y up, z backward); centre of the film plane in the camera's axes (not used); u0, v0 and Z in
-pixels, u0 from the left and v0 from the bottom, both counted from 1, Z negative; mm a pixel (not used), width and height, 0 for 1024.
+pixels, u0 from the left and v0 from the bottom, both counted from 1, Z negative; mm a pixel (not used), width and height, where 0
+means 1024.
 
 Source: BrownBiomechanics/Autoscoper, libautoscoper/src/Camera.cpp and CoordFrame.cpp, Documentation/file-specifications.
 """
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,7 +81,9 @@ def camera_text(projection: Projection, version: int = 2) -> tuple[str, tuple[st
         raise InputError("A MayaCam 1.0 file has square pixels only: write MayaCam 2.0 (.txt) instead.")
     from scipy.spatial.transform import Rotation  # takes as long to load as all the rest
 
-    z, y, x = Rotation.from_matrix(np.stack([right, -down, -forward], axis=1)).as_euler("ZYX", degrees=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of gimbal lock: one of the sets of angles is as good as another
+        z, y, x = Rotation.from_matrix(np.stack([right, -down, -forward], axis=1)).as_euler("ZYX", degrees=True)
     pixel, left, low = projection.spacing[1], principal[0] + 1, rows - principal[1]
     film = [pixel * (columns / 2 - left), pixel * (rows / 2 - low), -distance]
     lines = [source.tolist(), [x, y, z], film, [left, low, -focal[0]], [pixel, columns, rows]]

@@ -17,7 +17,8 @@ def read_projection_matrix(path: str | Path) -> np.ndarray:
         matrix = matrix.reshape(3, 4)
     if matrix.shape != (3, 4):
         raise InputError(
-            f"{path} does not hold a 3x4 matrix: write three lines of four numbers (LPS mm to column, row), or the same as JSON."
+            f"{path} does not hold a 3x4 matrix: write three lines of four numbers (LPS mm to column, row), or the same as JSON; "
+            "camera files of Autoscoper, RTK's geometry (.xml) and projections as JSON are read too."
         )
     return matrix
 

@@ -1,7 +1,7 @@
 """Calibrated geometries from files and to files, one reader and one writer for all formats.
 
 - JSON of our own (.json): one or several projections with their names, every digit, all kinds of beams. LPS, mm, pixel [0, 0]
-  centred on ``origin``; ``spacing`` (between rows, between columns) and ``size`` (rows, columns) as :meth:`Projection.to_dict` has them;
+  centred on ``origin``; ``spacing`` (between rows, between columns) and ``size`` (rows, columns): :meth:`Projection.to_dict`;
 - a 3x4 matrix as text or JSON: LPS mm to (column, row), pixel [0, 0] centred on (0, 0); size and pixel have to be given;
 - Autoscoper's camera files, MayaCam 1.0 and 2.0: see :mod:`XRayTo3DLib.io.autoscoper`;
 - RTK's geometry (.xml): see :mod:`XRayTo3DLib.io.rtk_geometry`; size and pixel have to be given.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from XRayTo3DLib.files import parse_json, read_text_file, writing
 from XRayTo3DLib.geometry.projection import Projection
 from XRayTo3DLib.geometry.vectors import ArrayLike, immutable
 from XRayTo3DLib.io import autoscoper, rtk_geometry
-from XRayTo3DLib.io.matrices import numbers_in
+from XRayTo3DLib.io.matrices import read_projection_matrix
 
 _FORMAT = "XRayTo3D projections"
 #: A matrix that differs from the detector taken for it by less than this, in pixels, is that detector.
@@ -37,6 +38,7 @@ class Calibration:
     make: Callable[[tuple[int, int] | None, tuple[float, float] | None, ArrayLike, bool], Projection]
     matrix: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+    states_size: bool = True
 
     def placed(
         self,
@@ -62,31 +64,27 @@ class Calibration:
 def read_calibrations(path: str | Path) -> list[Calibration]:
     """All geometries of a file, in its order, by what is in it rather than by its ending.
 
-    Raises :class:`InputError` for a file of no known format, and for one that is damaged.
+    Raises :class:`InputError` for a file of no known format (as one that holds no matrix), and for one that is damaged.
     """
     content = read_text_file(path, "geometry file")
     start = content.lstrip(b"\xef\xbb\xbf \t\r\n")[:16]
-    stem = Path(path).name.split(".")[0]
+    stem = Path(path).stem
     if start.startswith(b"<"):
         return [
-            Calibration(_numbered(stem, at, len(poses)), pose.projection, notes=pose.notes)
+            Calibration(_numbered(stem, at, len(poses)), pose.projection, notes=pose.notes, states_size=False)
             for poses in [rtk_geometry.read_rtk_geometry(content, str(path))]
             for at, pose in enumerate(poses)
         ]
+    stored: Any = None
     if start.startswith(b"{"):
-        stored = parse_json(content, f"The geometry file {path}")
+        with suppress(InputError):  # a damaged one is refused as what it would be
+            stored = parse_json(content, f"The geometry file {path}")
         if isinstance(stored, dict) and "matrix" not in stored:
             return _own(stored, stem, str(path))
     camera = autoscoper.read_camera(content, str(path))
     if camera is not None:
         return [_of_camera(camera, stem)]
-    matrix = numbers_in(content)
-    if matrix.size == 12 and matrix.shape in ((1, 12), (12,), (3, 4)):
-        return [_of_matrix(immutable(matrix.reshape(3, 4)), stem)]
-    raise InputError(
-        f"{path} holds no geometry that is known: give a 3x4 matrix (three lines of four numbers, LPS mm to column, row), JSON, a "
-        "camera file of Autoscoper, or the geometry of RTK (.xml)."
-    )
+    return [calibration_of_matrix(immutable(read_projection_matrix(path)), stem)]
 
 
 def read_projection(
@@ -176,13 +174,15 @@ def _own(stored: dict[str, Any], stem: str, path: str) -> list[Calibration]:
     return found
 
 
-def _of_matrix(matrix: np.ndarray, stem: str) -> Calibration:
+def calibration_of_matrix(matrix: np.ndarray, name: str) -> Calibration:
+    """What a 3x4 matrix from LPS mm to (column, row) calibrates, called ``name``."""
+
     def make(size: tuple[int, int] | None, spacing: tuple[float, float] | None, isocentre: ArrayLike, mirrored: bool) -> Projection:
         if size is None:
             raise InputError("A matrix does not say how large the detector is: give its size (rows, columns).")
         return Projection.from_matrix(matrix, size, spacing, isocentre, mirrored)
 
-    return Calibration(stem, make, matrix)
+    return Calibration(name, make, matrix, states_size=False)
 
 
 def _of_camera(camera: autoscoper.Camera, stem: str) -> Calibration:

@@ -26,6 +26,7 @@ from XRayTo3DLib.io.identity import without_patient
 from XRayTo3DLib.io.image_files import check_file
 from XRayTo3DLib.io.picture_pixels import is_picture, read_picture
 from XRayTo3DLib.io.pictures import write_picture
+from XRayTo3DLib.io.projections import only, read_calibrations
 from XRayTo3DLib.io.radiograph_images import known_words, radiograph_to_image, stored_in_image
 from XRayTo3DLib.io.radiograph_values import KINDS, Reading, line_integrals
 from XRayTo3DLib.io.rtimage import stored_in_rtimage, write_rtimage
@@ -47,6 +48,7 @@ def read_radiograph(
     parallel: bool = False,
     frame: int | None = None,
     beam: str | None = None,
+    geometry: Projection | str | Path | None = None,
 ) -> Radiograph:
     """One X-ray from a DICOM file (CR, DX, XA, RTIMAGE, secondary capture), a picture, or NRRD, MetaImage or NIfTI.
 
@@ -59,7 +61,9 @@ def read_radiograph(
       what its tags say). ``"auto"``: floats in NRRD, MetaImage and NIfTI, and RT images of :func:`write_radiograph`, are line
       integrals; DICOM is what its tags say (see :mod:`XRayTo3DLib.io.dicom_values`); anything else is a picture;
     - ``frame``: which one of a file that holds several, counted from 1;
-    - ``beam``: ``"cone"``, ``"parallel"`` or ``"scanned"`` (a CT localizer, a slot scanner) whatever the file says.
+    - ``beam``: ``"cone"``, ``"parallel"`` or ``"scanned"`` (a CT localizer, a slot scanner) whatever the file says;
+    - ``geometry``: the exact geometry, or a file that :mod:`XRayTo3DLib.io.projections` reads, in place of all distances;
+      ``spacing`` then tells the pixel where that file does not.
 
     What is given wins over the file's tags, and those over defaults; an RT image may name its own isocentre. A file of
     :func:`write_radiograph` brings its exact geometry, which is used unless spacing, distances or a beam are given; an
@@ -91,14 +95,18 @@ def read_radiograph(
     if header is not None:
         header = frame_tags(header, chosen, notes)
     beam = "parallel" if parallel else beam
-    explicit = any(value is not None for value in (spacing, source_to_detector, source_to_isocentre, beam))
+    if geometry is not None and any(value is not None for value in (source_to_detector, source_to_isocentre, beam)):
+        raise InputError(f"{path} has a geometry that says all of tube and detector: drop the distances and the kind of beam.")
+    explicit = any(value is not None for value in (spacing, source_to_detector, source_to_isocentre, beam, geometry))
     stored = None
     if image is not None:
         stored = stored_in_image(image, not explicit, str(path))
     elif header is not None and word(header, "Modality") == "RTIMAGE":
         stored = stored_in_rtimage(header, not explicit, str(path))
     reading = _reading(Path(path), image, header, chosen, "line_integral" if stored is not None and kind == "auto" else kind)
-    if stored is not None and stored.projection is not None:
+    if geometry is not None:
+        placement = _calibrated(geometry, reading.values.shape, view, spacing, isocentre, str(path))
+    elif stored is not None and stored.projection is not None:
         placement = _named(_aimed(stored.projection, isocentre), stored.name, view, str(path))
     else:
         if spacing is None and image is not None:
@@ -189,6 +197,39 @@ def _named(projection: Projection, own: str, view: str | ArrayLike | None, name:
             f"({own or 'unnamed'}): choose the right file or leave the view out."
         )
     return Placement(projection, view)
+
+
+def _calibrated(
+    geometry: Projection | str | Path,
+    size: tuple[int, ...],
+    view: str | ArrayLike | None,
+    spacing: float | tuple[float, float] | None,
+    isocentre: ArrayLike | None,
+    name: str,
+) -> Placement:
+    """A picture of ``size`` (rows, columns) in a geometry that is known exactly."""
+    notes: tuple[str, ...] = ()
+    if isinstance(geometry, Projection):
+        projection, own = geometry, ""
+    else:
+        calibration = only(read_calibrations(geometry), view if isinstance(view, str) else None, str(geometry))
+        pixel = None if spacing is None else (spacing, spacing) if isinstance(spacing, (int, float)) else spacing
+        where = ((size[0], size[1]), pixel, (0.0, 0.0, 0.0) if isocentre is None else isocentre)
+        try:
+            projection, notes = calibration.placed(*where)
+        except InputError as error:
+            if "is mirrored" not in str(error):
+                raise InputError(f"{geometry}: {error}") from None
+            # A matrix tells from where its picture is seen, and there is a picture to it.
+            projection, notes = calibration.placed(*where, mirrored=True)
+            notes = (*notes, "By its matrix the picture is seen from the detector.")
+        own = calibration.name
+    if projection.size != size:
+        raise InputError(
+            f"{name} has {size[0]} x {size[1]} pixels but its geometry {projection.size[0]} x {projection.size[1]}: give that of "
+            "this picture."
+        )
+    return replace(_named(projection, own, view, name), notes=notes)
 
 
 def _aimed(projection: Projection, isocentre: ArrayLike | None) -> Projection:

@@ -2,7 +2,7 @@
 
 RTK's world is that of the volume that it projects, in ITK's coordinates: the same CT file gives the same picture there and here
 (LPS, mm). Angles are degrees. With R = Rz(-InPlaneAngle) Rx(-OutOfPlaneAngle) Ry(-GantryAngle), a point x of the world is at R x in
-the axes of the detector, in which the source is at (SourceOffsetX, SourceOffsetY, SourceToIsocenterDistance) and the detector in the
+the axes of the detector. There the source is at (SourceOffsetX, SourceOffsetY, SourceToIsocenterDistance) and the detector in the
 plane z = SourceToIsocenterDistance - SourceToDetectorDistance, its coordinates (u, v) at (u + ProjectionOffsetX, v +
 ProjectionOffsetY). A SourceToDetectorDistance of 0 means parallel rays against z.
 
@@ -12,6 +12,7 @@ middle is at (0, 0). Source: RTKConsortium/RTK, rtkThreeDCircularProjectionGeome
 
 from __future__ import annotations
 
+import warnings
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -131,7 +132,9 @@ def _pose(projection: Projection) -> tuple[RtkPose, bool]:
     flipped = float(projection.normal @ beam) > 0
     row, column = projection.row_direction, projection.column_direction * (-1 if flipped else 1)
     axes = np.stack([row, column, np.cross(row, column)])
-    in_plane, out_of_plane, gantry = -Rotation.from_matrix(axes).as_euler("ZXY", degrees=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of gimbal lock: one of the sets of angles is as good as another
+        in_plane, out_of_plane, gantry = -Rotation.from_matrix(axes).as_euler("ZXY", degrees=True)
     centre = axes @ projection.centre
     values = dict(zip(_ANGLES, (float(gantry) % 360, float(out_of_plane), float(in_plane)), strict=True))
     if projection.source is not None and projection.is_cone:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from XRayTo3DLib.geometry.views import ViewSpec, beam_fields
 from XRayTo3DLib.images.labelmap import Labelmap
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.images.volume import Volume
+from XRayTo3DLib.io.projections import Calibration, calibration_of_matrix, read_calibrations
 from XRayTo3DLib.progress import Cancelled, Progress, part
 from XRayTo3DSlicer.nodes import model_nodes, segmentation_nodes
 
@@ -30,11 +32,15 @@ LARGEST_USUAL = 600.0
 
 @dataclass(frozen=True, eq=False)
 class Poses:
-    """The views of one call: their ``names`` and ``projections``; ``several`` says whether a list of them was asked for."""
+    """The views of one call: their ``names`` and ``projections``; ``several`` says whether a list of them was asked for.
+
+    ``notes`` say, for each of exact geometries, what was assumed of it.
+    """
 
     names: list[str]
     projections: list[Projection]
     several: bool
+    notes: Sequence[tuple[str, ...]] = ()
 
 
 def poses(
@@ -49,12 +55,15 @@ def poses(
 ) -> Poses:
     """The projections that the arguments of :meth:`Logic.renderDRR` mean; views aim at the middle of ``grid``.
 
-    A ``projection`` is a :class:`Projection` or a 3x4 matrix from LPS mm to (column, row). Raises :class:`InputError` for
-    views and projections that do not fit each other, and for a geometry that cannot be.
+    A ``projection`` is a :class:`Projection`, a 3x4 matrix from LPS mm to (column, row), or a file of such. Raises
+    :class:`InputError` for views and projections that do not fit each other, and for a geometry that cannot be.
     """
     size = None if size is None else detector_size(size)
     if spacing is not None and not 0 < spacing < float("inf"):
         raise InputError(f"The pixel spacing {spacing!r} must be a positive number in mm: correct it.")
+    if isinstance(projection, (str, Path)):
+        stored = read_calibrations(projection)
+        projection = stored[0] if len(stored) == 1 else stored
     several = not isinstance(view, str) or _isList(projection)
     names = [view] if isinstance(view, str) else [str(word) for word in view]
     if projection is not None:
@@ -65,7 +74,8 @@ def poses(
             raise InputError(
                 f"There are {len(names)} views for {len(given)} projections: give one view a projection, or one for all."
             )
-        return Poses(names, [_exact(pose, grid, size, spacing) for pose in given], several)
+        placed = [_exact(pose, grid, size, spacing) for pose in given]
+        return Poses(names, [pose for pose, _ in placed], several, [notes for _, notes in placed])
     if not names:
         raise InputError("No view was given: give at least one, as AP.")
     where = {
@@ -78,21 +88,24 @@ def poses(
 
 def _isList(projection: Any) -> bool:
     """Whether this is a list of projections: a matrix is a list of numbers."""
-    if projection is None or isinstance(projection, Projection):
+    if projection is None or isinstance(projection, (Projection, Calibration)):
         return False
-    return len(projection) == 0 or isinstance(projection[0], Projection) or np.ndim(projection[0]) == 2
+    return len(projection) == 0 or isinstance(projection[0], (Projection, Calibration)) or np.ndim(projection[0]) == 2
 
 
-def _exact(pose: Any, grid: Grid, size: tuple[int, int] | None, spacing: float | None) -> Projection:
+def _exact(pose: Any, grid: Grid, size: tuple[int, int] | None, spacing: float | None) -> tuple[Projection, tuple[str, ...]]:
     if isinstance(pose, Projection):
-        return pose
+        return pose, ()
+    pixel = None if spacing is None else (spacing, spacing)
+    if isinstance(pose, Calibration):
+        return pose.placed(size, pixel, grid.centre)
     if size is None:
         raise InputError("A matrix does not say how large the detector is: give size=(rows, columns).")
     try:
         matrix = np.array(pose, dtype=np.float64)
     except (TypeError, ValueError):
         raise InputError(f"{pose!r} is no projection: give a Projection, or a 3x4 matrix of numbers (LPS mm to pixels).") from None
-    return Projection.from_matrix(matrix, size, None if spacing is None else (spacing, spacing), grid.centre)
+    return calibration_of_matrix(matrix, "matrix").placed(size, pixel, grid.centre)
 
 
 def checkDetectorSize(radiograph: Radiograph, name: str, ask: Callable[[str], bool] | None) -> None:

@@ -40,6 +40,16 @@ class RadiographLogic:
             identity = identities.identity_of(node, ct, keepIdentity)
         write_radiograph(radiograph, path, isocentre, identity)
 
+    def saveProjection(self, node: slicer.vtkMRMLScalarVolumeNode, path: str | Path) -> tuple[str, ...]:
+        """Write the geometry of an X-ray to .json, .xml (RTK), .txt or .csv (Autoscoper).
+
+        Returns notes of what a format cannot keep.
+        """
+        from XRayTo3DLib.io.projections import write_projection
+
+        radiograph = radiograph_nodes.radiograph_from_node(checks.given(node, "radiograph"))
+        return write_projection(radiograph.projection, path, node.GetName())
+
     def loadRadiograph(
         self,
         path: str | Path,
@@ -54,6 +64,7 @@ class RadiographLogic:
         ask: Callable[[str], bool] | None = None,
         frame: int | None = None,
         beam: str | None = None,
+        geometry: str | Path | None = None,
     ) -> slicer.vtkMRMLScalarVolumeNode:
         """An X-ray from a DICOM file, a picture, or NRRD, as a radiograph node standing where its detector is.
 
@@ -64,13 +75,14 @@ class RadiographLogic:
         - ``kind``: what the pixels are: line_integral, intensity, inverted (bone is dark), or auto;
         - ``isocentre``: LPS mm of the point that the beam is aimed at; the origin, where the file does not say either;
         - ``ask``: decides, given a question, whether a detector with a side above 600 mm is meant; :class:`Cancelled` if not;
-        - ``frame``: which one of a file that holds several, counted from 1.
+        - ``frame``: which one of a file that holds several, counted from 1;
+        - ``geometry``: a file with the exact geometry, as in :meth:`renderDRR`'s ``projection``.
         """
         from XRayTo3DLib.io.identity import name_without_patient
         from XRayTo3DLib.io.radiographs import read_radiograph
 
         radiograph = read_radiograph(
-            path, view, spacing, sourceToDetector, sourceToIsocentre, kind, isocentre, parallel, frame, beam
+            path, view, spacing, sourceToDetector, sourceToIsocentre, kind, isocentre, parallel, frame, beam, geometry
         )
         poses.checkDetectorSize(radiograph, Path(path).name, ask)
         own = name_without_patient(path)

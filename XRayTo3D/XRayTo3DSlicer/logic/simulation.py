@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import slicer
@@ -47,7 +48,8 @@ class SimulationLogic:
           ``parallel``: the same as beam="parallel";
         - ``sourceToDetector``, ``sourceToIsocentre``: mm (1500, and 0.8 of it; of a scanned beam 1085 and 595);
         - ``projection``: an exact geometry in place of all that, or several; ``view`` is then only the view's name. A
-          3x4 matrix (LPS mm to column and row) is one too, with ``size`` and, if it is not 1 mm, ``spacing``;
+          3x4 matrix (LPS mm to column and row) is one too, with ``size`` and, if it is not 1 mm, ``spacing``, and so is a file
+          that :mod:`XRayTo3DLib.io.projections` reads (JSON, a matrix, a camera of Autoscoper, RTK's geometry);
         - ``quality``: full, or preview, which is faster and less exact;
         - ``kilovolts``: tube voltage of a beam of many energies, 40 to 150 kV; by default one energy, about 70 keV;
         - ``inserts``: metal and contrast agent as pairs of a segmentation or model node and what it is made of: titanium,
@@ -78,6 +80,8 @@ class SimulationLogic:
                 exposure=exposure,
                 inserts=shapes,
             )
+            if asked.notes:
+                radiographs = [replace(one, notes=(*told, *one.notes)) for one, told in zip(radiographs, asked.notes, strict=True)]
             with adding():
                 for radiograph in radiographs:
                     own = f"{name} {radiograph.name}" if name and asked.several else name

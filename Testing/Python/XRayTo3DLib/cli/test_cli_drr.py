@@ -9,6 +9,7 @@ import pytest
 import SimpleITK as sitk
 
 from XRayTo3DLib.geometry.views import view_projection
+from XRayTo3DLib.io.projections import write_projection, write_projections
 from XRayTo3DLib.io.radiographs import read_radiograph
 from XRayTo3DLib.simulation.drr import render_drr
 
@@ -78,3 +79,28 @@ def test_looks_differ(run, ct_file, tmp_path):
         assert run(*arguments, "--look", look, "--out", tmp_path / look).code == 0
         pictures.append(sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / look / "AP.png"))).astype(int))
     assert np.abs(pictures[0] + pictures[1] - 65535).max() <= 1
+
+
+def test_geometries_of_files_need_no_more_than_they_lack(run, ct_file, small_ct, tmp_path):
+    """Several projections of one file under their names; a matrix with pixels askew is drawn, and the note says how near."""
+    poses = {view: view_projection(view, small_ct.grid.centre, (36, 40), 12.0, 1400.0) for view in ("AP", "LAO30")}
+    write_projections(poses, tmp_path / "both.json")
+    write_projection(poses["AP"], tmp_path / "camera.txt")
+    bent = np.array([[1, 3e-3, 0], [0, 1, 0], [0, 0, 1]]) @ poses["AP"].matrix
+    np.savetxt(tmp_path / "bent.txt", bent)
+    for name, options, files in (
+        ("both.json", [], ["AP.nrrd", "LAO30.nrrd"]),
+        ("camera.txt", ["--pixel", "12"], ["camera.nrrd"]),
+        ("bent.txt", ["--pixel", "12", "--size", "36x40"], ["bent.nrrd"]),
+    ):
+        found = run("drr", ct_file, "--geometry", tmp_path / name, *options, "--look", "none", "--out", tmp_path / name[:4])
+        assert found.code == 0, found.error
+        assert sorted(path.name for path in (tmp_path / name[:4]).iterdir()) == files
+        for file in files:
+            pose = poses.get(file[:-5], poses["AP"])
+            read = read_radiograph(tmp_path / name[:4] / file)
+            np.testing.assert_allclose(
+                read.projection.project(small_ct.grid.corners), pose.project(small_ct.grid.corners), atol=0.3
+            )
+        assert ("note: The matrix has pixels that are no rectangles" in found.out) == (name == "bent.txt")
+        assert ("taken as mm" in found.out) == (name == "camera.txt")

@@ -112,6 +112,20 @@ def test_matrices_are_projections(logic, ct_node, ct):
     as_lists = logic.renderDRR(ct_node, "arm", projection=[exact.matrix.tolist()] * 2, **SMALL)
     assert len(as_lists) == 2
     np.testing.assert_allclose(pixels(as_lists[1]), pixels(by_matrix), atol=1e-6)
+    askew = logic.renderDRR(ct_node, "arm", projection=np.array([[1, 3e-3, 0], [0, 1, 0], [0, 0, 1]]) @ exact.matrix, **SMALL)
+    assert "off by up to" in askew.GetAttribute("XRayTo3D.Notes")
+
+
+def test_geometries_go_to_files_and_come_back(logic, ct_node, ct, tmp_path):
+    node = logic.renderDRR(ct_node, "AP", **SMALL)
+    own = radiograph_nodes.radiograph_from_node(node).projection
+    for ending, given in ((".json", {}), (".txt", {"spacing": 12.0})):
+        assert logic.saveProjection(node, tmp_path / f"pose{ending}") == ()
+        again = logic.renderDRR(ct_node, "AP", projection=tmp_path / f"pose{ending}", **given)
+        np.testing.assert_allclose(pixels(again), pixels(node), atol=1e-4 * pixels(node).max())
+    logic.saveRadiograph(node, tmp_path / "picture.png")
+    loaded = logic.loadRadiograph(tmp_path / "picture.png", "AP", geometry=tmp_path / "pose.json")
+    assert radiograph_nodes.radiograph_from_node(loaded).projection == own
 
 
 # What is simulated
