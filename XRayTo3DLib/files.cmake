@@ -46,6 +46,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/geometry/__init__.py
   XRayTo3DLib/geometry/grid.py
   XRayTo3DLib/geometry/iec.py
+  XRayTo3DLib/geometry/matrices.py
   XRayTo3DLib/geometry/overlap.py
   XRayTo3DLib/geometry/projection.py
   XRayTo3DLib/geometry/vectors.py
@@ -66,6 +67,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/images/shear.py
   XRayTo3DLib/images/volume.py
   XRayTo3DLib/io/__init__.py
+  XRayTo3DLib/io/autoscoper.py
   XRayTo3DLib/io/ct_padding.py
   XRayTo3DLib/io/dicom_frames.py
   XRayTo3DLib/io/dicom_geometry.py
@@ -86,12 +88,14 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/io/nifti_affine.py
   XRayTo3DLib/io/picture_pixels.py
   XRayTo3DLib/io/pictures.py
+  XRayTo3DLib/io/projections.py
   XRayTo3DLib/io/quiet.py
   XRayTo3DLib/io/radiograph_images.py
   XRayTo3DLib/io/radiograph_values.py
   XRayTo3DLib/io/radiographs.py
   XRayTo3DLib/io/rtimage.py
   XRayTo3DLib/io/rtimage_geometry.py
+  XRayTo3DLib/io/rtk_geometry.py
   XRayTo3DLib/io/scanned.py
   XRayTo3DLib/io/segmentations.py
   XRayTo3DLib/io/surfaces.py
