@@ -31,6 +31,8 @@ OUTSIDE_HU = -920.0
 GAS_HU = -960.0
 
 _WORK_MM = 2.0
+#: Behind thin walls: what an opening takes away, the least volume, and the median above which air holds tissue.
+_THIN_MM, _BEHIND_ML, _BEHIND_HU = 6.0, 300.0, -950.0
 _COUCH_MM = 3.0
 _REGROW_MM = 7.5
 _VESSEL_MM = 4.0
@@ -48,7 +50,7 @@ _CORE_ML = 4.0
 _DENSE_HU = 600.0
 
 
-def segment_ct(volume: Volume) -> Labelmap:
+def segment_ct(volume: Volume, thin_walls: bool = False) -> Labelmap:
     """Labels 1 body (what is neither lung nor bone), 2 lungs, 3 bone on the grid of ``volume``, given in HU or 1/mm.
 
     - body: the largest piece above -300 HU once thin things (couch, mattress, tubes) are opened away, with its holes
@@ -57,6 +59,9 @@ def segment_ct(volume: Volume) -> Labelmap:
       that are not pure gas;
     - bone: above 160 HU inside the body but not the lungs, in pieces of at least 0.5 mL, without thick homogeneous
       pieces (contrast agent in the heart, the kidneys and the bowel).
+
+    ``thin_walls``: of a reconstruction, whose chest wall may be too faint for a threshold: air in the convex hull of an axial
+    slice belongs to the body as well, in pieces of at least 300 mL that hold tissue.
 
     Raises :class:`InputError` when nothing in the volume is a body.
     """
@@ -68,6 +73,8 @@ def segment_ct(volume: Volume) -> Labelmap:
     if not core.any():
         raise InputError("No body was found in the volume (nothing thick above -300 HU): check that it is a CT in HU.")
     body = _body(array, core, spacing, axial)
+    if thin_walls:
+        body |= _behind_thin_walls(array, body, spacing, axial)
     lungs = _close(_lungs(array, body, voxel_ml), spacing, _VESSEL_MM) & body
     bone = body & ~lungs & (array > BONE_HU)
     bone = _pieces(bone & ~_contrast_agent(array, bone, spacing, voxel_ml), _MIN_BONE_ML / voxel_ml)
@@ -146,6 +153,25 @@ def _holes(tissue: np.ndarray, body: np.ndarray, array: np.ndarray, spacing: np.
     inside &= ~at_side | (lung & ~corners)
     inside[0] = False  # number 0 is the tissue itself
     return inside[holes]
+
+
+def _behind_thin_walls(array: np.ndarray, body: np.ndarray, spacing: np.ndarray, axial: int) -> np.ndarray:
+    """Air in the hull of each axial slice of ``body``, in large pieces that hold tissue: pure air is outside."""
+    from skimage.morphology import convex_hull_image
+
+    hull = np.zeros_like(body)
+    slices = np.moveaxis(hull, axial, 0)
+    for own, section in zip(slices, np.moveaxis(body, axial, 0), strict=True):
+        if np.count_nonzero(section) > 8:
+            own[:] = convex_hull_image(section)
+    air = _erode(hull & (array < LUNG_HU), spacing, _THIN_MM)
+    pieces, count = ndimage.label(air)
+    sizes = np.bincount(pieces.ravel(), minlength=count + 1) * spacing.prod() / 1000
+    numbers = np.flatnonzero(sizes[1:] >= _BEHIND_ML) + 1
+    if not len(numbers):
+        return np.zeros_like(body)
+    numbers = numbers[np.asarray(ndimage.median(array, pieces, numbers)) > _BEHIND_HU]
+    return _dilate(np.isin(pieces, numbers), spacing, 2 * _THIN_MM) & hull
 
 
 def _lungs(array: np.ndarray, body: np.ndarray, voxel_ml: float) -> np.ndarray:

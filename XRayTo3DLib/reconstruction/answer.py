@@ -67,7 +67,7 @@ def solve(
     found = replace(found, notes=[*told, *found.notes])
     progress(0.92, "segments")
     try:
-        labels = segment_ct(to_hu(found.volume))
+        labels = segment_ct(to_hu(found.volume), thin_walls=True)
     except InputError as error:
         found = replace(found, notes=[*found.notes, f"No structures in the reconstruction: {error}"])
         return Answer(found, None, [])

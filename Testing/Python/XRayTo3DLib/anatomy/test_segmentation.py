@@ -150,3 +150,21 @@ def test_a_haze_around_the_body_is_no_lung(phantom_volume):
     hazy = Volume(np.maximum(phantom_volume.array, -900), phantom_volume.grid)
     found, clear = segment_ct(hazy).mask("lungs"), segment_ct(phantom_volume).mask("lungs")
     assert metrics.dice(found, clear) > 0.95
+
+
+def test_lungs_behind_a_faint_wall_are_found_in_a_reconstruction_alone():
+    """A chest whose front wall is -600 HU over the lungs, as one view leaves it, and an arm beside it with pure air between."""
+    grid = Grid.centred((0, 0, 0), (80, 60, 40), 5.0)
+    z, y, x = np.meshgrid(*((np.arange(n) - (n - 1) / 2) * 5.0 for n in (40, 60, 80)), indexing="ij")
+    hu = np.full(grid.shape, -1000.0, np.float32)
+    hu[(x / 150) ** 2 + (y / 110) ** 2 < 1] = 40
+    lungs = (((np.abs(x) - 70) / 50) ** 2 + (y / 75) ** 2 < 1) & (np.abs(z) < 70)
+    hu[lungs] = -850
+    faint = (np.abs(np.abs(x) - 70) < 30) & (y < -50) & (np.abs(z) < 70) & (hu > 0)
+    hu[faint] = -600
+    hu[(np.abs(x - 178) < 12) & (np.abs(y) < 60)] = 40
+    true = lungs.sum() * 0.125
+    found = [(segment_ct(Volume(hu, grid), thin).array == 2).sum() * 0.125 for thin in (False, True)]
+    assert found[0] < 0.2 * true and true < found[1] < 1.35 * true
+    gap = (x > 152) & (x < 164) & (np.abs(y) < 40)
+    assert not (segment_ct(Volume(hu, grid), thin_walls=True).array[gap] == 2).any()
