@@ -32,7 +32,7 @@ GAS_HU = -960.0
 
 _WORK_MM = 2.0
 #: Behind thin walls: what an opening takes away, the least volume, and the median above which air holds tissue.
-_THIN_MM, _BEHIND_ML, _BEHIND_HU = 6.0, 300.0, -950.0
+_THIN_MM, _BEHIND_ML, _BEHIND_HU = 4.0, 100.0, -950.0
 _COUCH_MM = 3.0
 _REGROW_MM = 7.5
 _VESSEL_MM = 4.0
@@ -61,7 +61,7 @@ def segment_ct(volume: Volume, thin_walls: bool = False) -> Labelmap:
       pieces (contrast agent in the heart, the kidneys and the bowel).
 
     ``thin_walls``: of a reconstruction, whose chest wall may be too faint for a threshold: air in the convex hull of an axial
-    slice belongs to the body as well, in pieces of at least 300 mL that hold tissue.
+    slice belongs to the body as well, in pieces of at least 100 mL that hold tissue.
 
     Raises :class:`InputError` when nothing in the volume is a body.
     """
