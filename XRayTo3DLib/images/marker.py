@@ -15,6 +15,11 @@ from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.projection import Projection
 from XRayTo3DLib.images.radiograph import Radiograph
 
+#: Said of pictures whose pixels got their size from the user; :func:`scaled_by_marker` takes it back.
+GUESSED_MM = (
+    "The mm are a guess: they rest on the size of a pixel that was given and on distances that a picture does not state; a marker "
+    "of known size at the patient would give them."
+)
 #: Thresholds between the picture's middle and its extreme at which discs are looked for.
 _THRESHOLDS = 12
 #: Diameters of discs in pixels, and in shares of the picture's shorter side.
@@ -118,7 +123,8 @@ def scaled_by_marker(
         f"Scale from the marker of {diameter_mm:g} mm at row {disc.row:.0f}, column {disc.column:.0f}, {height_mm:g} mm above the "
         f"detector (magnified {magnification:.3f} times): {disc.diameter:.1f} pixels, so {pixel:.4g} mm a pixel at the detector."
     )
-    return replace(radiograph, projection=rescaled(projection, factor), notes=(*radiograph.notes, note))
+    kept = [said for said in radiograph.notes if said != GUESSED_MM]
+    return replace(radiograph, projection=rescaled(projection, factor), notes=(*kept, note))
 
 
 def rescaled(projection: Projection, factor: float) -> Projection:

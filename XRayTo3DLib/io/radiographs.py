@@ -16,6 +16,7 @@ from XRayTo3DLib.geometry.projection import Projection
 from XRayTo3DLib.geometry.vectors import ArrayLike, vector
 from XRayTo3DLib.images.artefacts import without_artefacts
 from XRayTo3DLib.images.identity import PatientStudy
+from XRayTo3DLib.images.marker import GUESSED_MM
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.io.dicom_frames import chosen_frame, frame_count, frame_tags
 from XRayTo3DLib.io.dicom_geometry import Placement
@@ -127,6 +128,8 @@ def read_radiograph(
     if stored is not None:
         unknown = known_words((*unknown, *stored.unknown))
     notes += [*placement.notes, *(() if stored is None else stored.notes), *found.notes]
+    if header is None and image is None:
+        notes.append(GUESSED_MM)
     said = without_patient(notes, path)
     radiograph = Radiograph(found.values, placement.projection, placement.view, unknown, said, found.valid)
     # A file that keeps a radiograph keeps its mask; only what was processed for display is searched.

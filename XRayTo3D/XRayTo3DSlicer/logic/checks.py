@@ -36,3 +36,9 @@ def ct(node: slicer.vtkMRMLScalarVolumeNode) -> Any:
     volume = volume_nodes.volume_from_node(given(node, "volume"))
     check_ct(volume, node.GetName())
     return volume
+
+
+def oneScale(spacing: object) -> None:
+    """Refuse ``spacing`` beside a marker: either gives a picture its mm."""
+    if spacing is not None:
+        raise InputError("Both a spacing and a marker are given, and either gives the picture its mm: leave one of them out.")

@@ -65,6 +65,8 @@ class RadiographLogic:
         frame: int | None = None,
         beam: str | None = None,
         geometry: str | Path | None = None,
+        marker: tuple[float, float] | None = None,
+        markerAt: tuple[float, float] | None = None,
     ) -> slicer.vtkMRMLScalarVolumeNode:
         """An X-ray from a DICOM file, a picture, or NRRD, as a radiograph node standing where its detector is.
 
@@ -76,14 +78,23 @@ class RadiographLogic:
         - ``isocentre``: LPS mm of the point that the beam is aimed at; the origin, where the file does not say either;
         - ``ask``: decides, given a question, whether a detector with a side above 600 mm is meant; :class:`Cancelled` if not;
         - ``frame``: which one of a file that holds several, counted from 1;
-        - ``geometry``: a file with the exact geometry, as in :meth:`renderDRR`'s ``projection``.
+        - ``geometry``: a file with the exact geometry, as in :meth:`renderDRR`'s ``projection``;
+        - ``marker``: in place of ``spacing``, the diameter of a disc or sphere on the picture and its height above the detector in
+          mm;
+          ``markerAt``: its row and column on the picture, found where it is left out.
         """
+        from XRayTo3DLib.images.marker import scaled_by_marker
         from XRayTo3DLib.io.identity import name_without_patient
         from XRayTo3DLib.io.radiographs import read_radiograph
 
+        if marker is not None:
+            checks.oneScale(spacing)
+            spacing = 1.0
         radiograph = read_radiograph(
             path, view, spacing, sourceToDetector, sourceToIsocentre, kind, isocentre, parallel, frame, beam, geometry
         )
+        if marker is not None:
+            radiograph = scaled_by_marker(radiograph, *marker, at=markerAt)
         poses.checkDetectorSize(radiograph, Path(path).name, ask)
         own = name_without_patient(path)
         title = name or " ".join(filter(None, (own.split(".")[0], radiograph.name)))

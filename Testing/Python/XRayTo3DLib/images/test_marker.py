@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.views import view_projection
-from XRayTo3DLib.images.marker import find_disc, rescaled, scaled_by_marker
+from XRayTo3DLib.images.marker import GUESSED_MM, find_disc, rescaled, scaled_by_marker
 from XRayTo3DLib.images.radiograph import Radiograph
+from XRayTo3DLib.io.radiographs import read_radiograph
 
 
 def shown(row: float, column: float, diameter: float, step: float, size: int = 160, sphere: bool = False) -> Radiograph:
@@ -56,3 +58,11 @@ def test_rescaled_pixels_keep_the_middle():
     projection = shown(0, 0, 1, 0).projection
     back = rescaled(rescaled(projection, 1.7), 1 / 1.7)
     np.testing.assert_allclose(back.matrix / back.matrix[2, 3], projection.matrix / projection.matrix[2, 3], rtol=1e-9, atol=1e-9)
+
+
+def test_the_mm_of_a_picture_are_a_guess_until_a_marker_gives_them(tmp_path):
+    values = shown(60.0, 70.0, 25.0, 3.0).line_integrals
+    Image.fromarray((40 * values).astype(np.uint8)).save(tmp_path / "a.png")
+    guessed = read_radiograph(tmp_path / "a.png", "AP", 1.0)
+    assert GUESSED_MM in guessed.notes
+    assert GUESSED_MM not in scaled_by_marker(guessed, 25.0).notes

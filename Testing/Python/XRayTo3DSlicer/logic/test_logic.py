@@ -11,6 +11,7 @@ import pytest
 import SimpleITK
 import slicer
 import vtk
+from PIL import Image
 from scene_parts import attribute, put_under, sphere_node
 from vtk.util.numpy_support import vtk_to_numpy
 from XRayTo3DSlicer import headless
@@ -565,3 +566,15 @@ def test_a_detector_larger_than_any_plate_is_asked_about(logic, scene, state, tm
     assert state() == before and "4000 x 5000 mm" in questions[0] and "front.png" in questions[0]
     assert logic.loadRadiograph(path, "AP", spacing=1.72, ask=ask(False)) is not None and len(questions) == 1
     assert logic.loadRadiograph(path, "AP", spacing=20.0, ask=ask(True)) is not None and len(questions) == 2
+
+
+def test_a_marker_gives_a_picture_its_mm(logic, scene, tmp_path):
+    rows, columns = np.mgrid[:96, :96]
+    disc = np.hypot(rows - 30, columns - 60) < 10
+    Image.fromarray((60 + rows // 4 + 150 * disc).astype(np.uint8)).save(tmp_path / "a.png")
+    node = logic.loadRadiograph(tmp_path / "a.png", "AP", marker=(40, 0), markerAt=(31, 61))
+    assert radiograph_nodes.radiograph_from_node(node).projection.spacing[0] == pytest.approx(2, rel=0.03)
+    count = len(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"))
+    with pytest.raises(InputError, match="either gives the picture its mm"):
+        logic.loadRadiograph(tmp_path / "a.png", "AP", spacing=2, marker=(40, 0))
+    assert len(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")) == count
