@@ -63,6 +63,8 @@ examples:
         a CT's topograms: perspective across the patient, parallel along
   xrayto3d drr ct.nrrd --matrix calibration.txt --size 1024x1024 --pixel 0.194 --out drr
         a calibrated 3x4 matrix: LPS mm to (column, row), pixel [0, 0] centred on (0, 0)
+  xrayto3d drr ct.nrrd --geometry rig.json --geometry camera1.txt --pixel 0.2 --out drr
+        projections of this software (they say all), and a camera of Autoscoper with pixels of 0.2 mm
 
 Files that hold their geometry (all but .png) can be given to reconstruct as they are:
   xrayto3d reconstruct --view AP=drr/AP.nrrd --view LAT=drr/LAT.nrrd --out result

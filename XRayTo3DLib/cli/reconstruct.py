@@ -35,6 +35,9 @@ examples:
         0.2 mm a pixel for the picture alone, 1500 mm for both
   xrayto3d reconstruct --view AP=front.png --spacing 0.35 --parallel --grid-spacing 5.5 --refine 2 --out result
 
+  xrayto3d reconstruct --view AP=front.png --geometry AP=front.json --view LAT=run.dcm --frame LAT=12 --out result
+        an exact geometry for the picture, and the twelfth frame of a run
+
 writes into --out:
   reconstruction.nrrd      the volume in HU            uncertainty.nrrd        the model's standard deviation, HU
   segmentation.seg.nrrd    body, lungs, bone           body.stl ...            their closed surfaces, LPS mm
@@ -108,7 +111,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--marker",
         action="append",
         metavar="MM[,HEIGHT]",
-        help="a disc or sphere on the picture: its diameter, and its height above the detector (default 0), in place of --spacing",
+        help="a disc or sphere on the picture: its diameter in mm, and its height above the detector (default 0), in place of --spacing",
     )
     result = parser.add_argument_group("reconstruction")
     result.add_argument("--model", metavar="NAME|FILE", help="the model (default: the bundled one)")
