@@ -111,7 +111,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--marker",
         action="append",
         metavar="MM[,HEIGHT]",
-        help="a disc or sphere on the picture: its diameter in mm, and its height above the detector (default 0), in place of --spacing",
+        help="disc or sphere on the picture: its diameter in mm, its height above the detector (default 0); in place of --spacing",
     )
     result = parser.add_argument_group("reconstruction")
     result.add_argument("--model", metavar="NAME|FILE", help="the model (default: the bundled one)")
