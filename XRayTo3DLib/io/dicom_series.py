@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.files import check_name
 from XRayTo3DLib.io.ct_padding import fill_padding
 from XRayTo3DLib.io.dicom_headers import bare_header, check_dicom, number, numbers, word, words
+from XRayTo3DLib.io.quiet import quiet
 from XRayTo3DLib.memory import check_memory
 
 #: Gaps between slices may differ by this fraction, or by this many mm, whichever is more (positions are rounded text).
@@ -46,17 +46,6 @@ class Slice:
         """What all slices of a stack share: rows, columns, samples, and to a thousandth the pixel spacing."""
         spacing = tuple(round(value, 3) for value in numbers(self.header, "PixelSpacing"))
         return *(number(self.header, key) for key in ("Rows", "Columns", "SamplesPerPixel")), spacing
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """No warnings of ITK, which name its own source files, while what they warn of is checked here."""
-    before = sitk.ProcessObject.GetGlobalWarningDisplay()
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    try:
-        yield
-    finally:
-        sitk.ProcessObject.SetGlobalWarningDisplay(before)
 
 
 def series_files(folder: Path) -> list[str]:
@@ -108,26 +97,35 @@ def _stacked(members: Sequence[Slice]) -> sitk.Image:
             for member in members:
                 try:
                     sitk.ReadImage(str(member.path))
-                except RuntimeError as error:
-                    reason = (str(error).strip().splitlines() or ["unknown"])[-1][:200]
-                    raise InputError(f"The slice {member.path} cannot be decoded ({reason}): export the series again.") from None
+                except RuntimeError:
+                    raise InputError(f"The pixels of the slice {member.path} cannot be decoded: export the series again.") from None
             raise
 
 
 def _series(folder: Path, notes: list[str]) -> list[Slice]:
     """The slices of the series in order; a file that is no slice of a stack (several frames, perhaps) alone."""
     groups: dict[str, list[tuple[Path, Dataset]]] = {}
+    others: list[tuple[Path, Dataset]] = []
     for path, header in _members(folder):
         if number(header, "Rows") and number(header, "Columns"):
             groups.setdefault(word(header, "SeriesInstanceUID"), []).append((path, header))
+        else:
+            others.append((path, header))
     if not groups:
         raise InputError(f"The folder {folder} holds no DICOM series: name an image file or a DICOM folder.")
     stacks = [files for files in groups.values() if len(files) > 1] or list(groups.values())
     if len(stacks) > 1:
         raise InputError(f"The folder {folder} holds {len(stacks)} DICOM series: put the one to be read in a folder of its own.")
     files = stacks[0]
+    names, kinds = {_pattern(path) for path, _ in files}, {word(header, "SOPClassUID") for _, header in files}
+    for path, header in others:  # structures and reports are no slices, but what was cut off before its pixels is one
+        if _pattern(path) in names or word(header, "SOPClassUID") in kinds:
+            raise InputError(f"The slice {path} holds no pixels: copy or export the series again.")
     for path, header in files:
         _check_pixels(path, header)
+    beside = [path.name for group in groups.values() if group is not files for path, _ in group]
+    if beside:
+        notes.append(f"{_list(beside)} in {folder} {_are(beside)} of another series and left out.")
     if len(files) == 1:
         return [Slice(*files[0], np.zeros(3), np.eye(3)[:2])]
     localizers = [path.name for path, header in files if {"LOCALIZER", "SCOUT", "TOPOGRAM"} & set(words(header, "ImageType"))]

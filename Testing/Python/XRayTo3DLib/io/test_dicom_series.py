@@ -10,6 +10,8 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEG2000Lossless
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.io.volumes import read_image, read_volume
@@ -163,7 +165,7 @@ def edit(member: Path, **values: object) -> None:
     dataset.save_as(member)
 
 
-def test_a_damaged_slice_anywhere_is_named(tmp_path):
+def test_a_damaged_slice_anywhere_is_named(tmp_path, capfd):
     """At the ends too, where the rest is still an even stack; bystanders are no slices."""
 
     def empty(member: Path) -> None:
@@ -177,6 +179,20 @@ def test_a_damaged_slice_anywhere_is_named(tmp_path):
         del dataset.PixelData
         dataset.save_as(member)
 
+    def header_alone(member: Path) -> None:
+        dataset = pydicom.dcmread(member)
+        for element in list(dataset):
+            if element.tag.group >= 0x28:
+                del dataset[element.tag]
+        dataset.save_as(member)
+
+    def undecodable(member: Path) -> None:
+        dataset = pydicom.dcmread(member)
+        dataset.PixelData = encapsulate([b"\0" * 64])
+        dataset.file_meta.TransferSyntaxUID = JPEG2000Lossless
+        dataset["PixelData"].is_undefined_length = True
+        dataset.save_as(member, implicit_vr=False, little_endian=True)
+
     def short(member: Path) -> None:
         edit(member, PixelData=pydicom.dcmread(member).PixelData[:-4])
 
@@ -186,6 +202,8 @@ def test_a_damaged_slice_anywhere_is_named(tmp_path):
                 (empty, "is empty"),
                 (overwritten, "damaged"),
                 (without_pixels, "no pixels"),
+                (header_alone, "no pixels"),
+                (undecodable, "cannot be decoded"),
                 (short, "fewer pixels"),
             ):
                 folder = tmp_path / f"{ending}{number}{damage.__name__}"
@@ -198,6 +216,7 @@ def test_a_damaged_slice_anywhere_is_named(tmp_path):
                 with pytest.raises(InputError, match=words) as refused:
                     read_volume(folder)
                 assert str(culprit) in str(refused.value)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_what_is_no_slice_is_left_out_or_refused_by_its_own_name(tmp_path):
@@ -220,6 +239,9 @@ def test_what_is_no_slice_is_left_out_or_refused_by_its_own_name(tmp_path):
     (folder / "copy.dcm").write_bytes((folder / "1.2.3-02.dcm").read_bytes())
     found = read_volume(folder)
     assert found.array[:, 2, 2].tolist() == [0, 10, 20, 30] and "copy.dcm" in found.notes[0] and "1.2.3-02.dcm" in found.notes[0]
+    slices(folder, [1], series="1.2.1")
+    assert "1.2.1-00.dcm" in " ".join(read_volume(folder).notes)
+    (folder / "1.2.1-00.dcm").unlink()
     edit(folder / "1.2.3-01.dcm", PixelData=b"\x18\xfc" * 20)
     (folder / "copy.dcm").unlink()
     assert "1.2.3-01.dcm is empty" in read_volume(folder).notes[0]
