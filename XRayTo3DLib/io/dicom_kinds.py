@@ -76,4 +76,7 @@ def _is_breast(tags: Dataset) -> bool:
     regions = {word(item, "CodeValue") for item in sequence(tags, "AnatomicRegionSequence")}
     asked = {word(item, "CodeValue") for item in sequence(tags, "ViewCodeSequence")}
     positions = word(tags, "PositionerType") == "MAMMOGRAPHIC" or word(tags, "ViewPosition") in ("CC", "MLO", "XCCL", "XCCM", "LMO")
-    return word(tags, "BodyPartExamined") == "BREAST" or bool(regions & _BREAST) or bool(asked & _BREAST_VIEWS) or positions
+    part = word(tags, "BodyPartExamined")
+    # The views of breasts have a meaning elsewhere too (a patella from above), so another part of the body speaks against them.
+    unsaid = not part and not regions
+    return part == "BREAST" or bool(regions & _BREAST) or (unsaid and (bool(asked & _BREAST_VIEWS) or positions))

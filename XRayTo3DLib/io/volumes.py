@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import SimpleITK as sitk
@@ -87,7 +88,8 @@ def read_volume(path: str | Path) -> Volume:
     array = without_padding(sitk.GetArrayFromImage(image), notes)
     volume = Volume(array, grid_of(image), notes=without_patient(notes, path))
     check_ct(volume, str(path))
-    return straightened(volume, str(path))
+    found = straightened(volume, str(path))
+    return replace(found, notes=without_patient(found.notes, path))  # files may be called as the patient is
 
 
 def write_volume(volume: Volume, path: str | Path) -> None:

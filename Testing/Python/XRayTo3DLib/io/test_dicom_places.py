@@ -263,4 +263,5 @@ def test_what_is_no_x_ray_of_a_body_is_refused_by_its_name():
         with pytest.raises(InputError, match=words):
             check_is_xray(tags(**values), "a.dcm")
     assert check_is_xray(tags(Modality="DX", SOPClassUID=base + "1.1"), "a.dcm") == ()
+    assert check_is_xray(tags(Modality="DX", BodyPartExamined="KNEE", ViewCodeSequence=code("399162004")), "a.dcm") == ()
     assert "secondary capture" in check_is_xray(tags(Modality="OT", SOPClassUID=base + "7.2"), "a.dcm")[0]

@@ -236,6 +236,11 @@ def test_what_is_no_slice_is_left_out_or_refused_by_its_own_name(tmp_path):
         assert found.grid.size == (4, 5, 4) and f"{scout.name}, beside" in found.notes[0]
     folder = tmp_path / "copies"
     slices(folder, [0, 2, 4, 6])
+    (folder / "Mustermann 2.dcm").write_bytes((folder / "1.2.3-02.dcm").read_bytes())
+    for member in folder.iterdir():
+        edit(member, PatientName="Mustermann^Max")
+    assert "patient 2.dcm" in read_volume(folder).notes[0]
+    (folder / "Mustermann 2.dcm").unlink()
     (folder / "copy.dcm").write_bytes((folder / "1.2.3-02.dcm").read_bytes())
     found = read_volume(folder)
     assert found.array[:, 2, 2].tolist() == [0, 10, 20, 30] and "copy.dcm" in found.notes[0] and "1.2.3-02.dcm" in found.notes[0]
