@@ -247,6 +247,7 @@ def run(args: argparse.Namespace) -> None:
     from XRayTo3DLib.cli.insert_files import read_insert, split_insert
     from XRayTo3DLib.cli.outputs import keep_inputs, staged
     from XRayTo3DLib.cli.threads import use_threads
+    from XRayTo3DLib.geometry.iec import is_aimed_at
     from XRayTo3DLib.images.display import PERCENTILES
     from XRayTo3DLib.io.projections import read_calibrations
     from XRayTo3DLib.io.segmentations import read_labelmap
@@ -283,7 +284,9 @@ def run(args: argparse.Namespace) -> None:
     grid = volume.grid if transform is None else volume.grid.transformed(transform)
     isocentre = grid.centre if args.isocentre is None else np.array(args.isocentre)
     projections, doubts = _projections(args, calibrations, grid, isocentre)
-    aims = [isocentre] * len(args.view) + [None if args.isocentre is None else isocentre] * len(calibrations)
+    aims: list[ArrayLike | None] = [isocentre] * len(args.view)
+    for projection in projections[len(args.view) :]:  # a geometry of its own is aimed at what is named, if it is aimed there
+        aims.append(isocentre if args.isocentre is not None and is_aimed_at(projection, isocentre) else None)
     series, told = _series(args, transform) if where.ending == "dcm" else (None, [])
     told = [*(f"note: {note}" for note in volume.notes), *told]
     with staged(where.folder) as folder:

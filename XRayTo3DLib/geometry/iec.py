@@ -39,6 +39,10 @@ def _lying() -> dict[str, np.ndarray]:
 PATIENT_POSITIONS = _lying()
 
 
+#: An isocentre may lie this far beside the beam's axis, in mm.
+BESIDE_MM = 0.5
+
+
 @dataclass(frozen=True)
 class IecPose:
     """A cone beam and its detector, without the number of pixels.
@@ -81,6 +85,16 @@ def gantry_and_couch(axis: ArrayLike) -> tuple[float, float]:
 def source_direction(gantry: float, couch: float) -> np.ndarray:
     """The unit vector (LPS) from the isocentre of a patient in HFS to the source, the inverse of :func:`gantry_and_couch`."""
     return receptor_axes(gantry, couch)[2]
+
+
+def is_aimed_at(projection: Projection, isocentre: ArrayLike) -> bool:
+    """Whether ``isocentre`` (LPS mm) lies before the source of a cone beam and on its axis, within :data:`BESIDE_MM`."""
+    if projection.source is None:
+        return False
+    axis = projection.normal * np.sign(projection.normal @ (projection.origin - projection.source))
+    towards = np.asarray(isocentre, dtype=np.float64) - projection.source
+    ahead = float(towards @ axis)
+    return ahead > 0 and float(np.linalg.norm(towards - ahead * axis)) <= BESIDE_MM
 
 
 def to_iec(projection: Projection, isocentre: ArrayLike | None = None) -> IecPose:

@@ -38,7 +38,7 @@ from pydicom.valuerep import DSfloat
 import XRayTo3DLib
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.files import parse_json, writing
-from XRayTo3DLib.geometry.iec import gantry_and_couch, to_iec
+from XRayTo3DLib.geometry.iec import BESIDE_MM, gantry_and_couch, to_iec
 from XRayTo3DLib.geometry.projection import Projection
 from XRayTo3DLib.geometry.vectors import ArrayLike, vector
 from XRayTo3DLib.images.display import clinical_window
@@ -56,8 +56,8 @@ _CREATOR, _GROUP = "XRayTo3D", 0x0021
 #: Number of the private element.
 _TEXT = 1
 _LEVELS = 65535
-#: The isocentre may lie this far beside the beam's axis, and so far it is on it, in mm.
-_BESIDE_MM, _SAME_MM = 0.5, 1e-6
+#: So near to the beam's axis, in mm, an isocentre is on it.
+_SAME_MM = 1e-6
 #: UIDs that a file must have, and what they stand for.
 _REQUIRED = {"StudyInstanceUID": "study", "FrameOfReferenceUID": "frame of reference"}
 
@@ -228,7 +228,7 @@ def _set_geometry(dataset: Dataset, projection: Projection, isocentre: ArrayLike
         dataset.RadiationMachineSAD = None
         if isocentre is not None:
             beside = float(np.linalg.norm(np.subtract(pose.isocentre, vector(isocentre, "isocentre"))))
-            if beside > _BESIDE_MM:
+            if beside > BESIDE_MM:
                 raise InputError(
                     f"The isocentre lies {beside:.3g} mm beside the beam's axis: give the point that the beam is aimed at, or none."
                 )

@@ -61,11 +61,12 @@ def test_a_matrix_does_not_say_where_its_beam_is_aimed(run, ct_folder, tmp_path)
     projection = view_projection("AP", (0, 0, 0), (16, 16), 24.0, 1000.0, 700.0)
     np.savetxt(tmp_path / "m.txt", projection.matrix)
     arguments = ["drr", ct_folder, "--matrix", tmp_path / "m.txt", "--size", "16", "--pixel", "24", "--look", "none"]
-    for options, distance in (([], None), (["--isocentre", "0", "0", "0"], 700)):
+    aimed, beside = (["--isocentre", x, "0", "0"] for x in ("0", "9"))
+    for options, distance in (([], None), (aimed, 700), (beside, None)):
         assert run(*arguments, *options, "--out", tmp_path / "m.dcm").code == 0
         written = pydicom.dcmread(tmp_path / "m.dcm")
         assert written.RadiationMachineSAD == (distance and pytest.approx(distance, abs=1e-4))
-        assert ("IsocenterPosition" in written) == bool(options)
+        assert ("IsocenterPosition" in written) == bool(distance)
 
 
 def test_no_name_reaches_a_reconstruction_or_what_is_said_of_it(run, small_ct, ct_folder, model, tmp_path, monkeypatch):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tables import each
 
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.geometry.iec import IecPose, from_iec, gantry_and_couch, source_direction, to_iec
+from XRayTo3DLib.geometry.iec import IecPose, from_iec, gantry_and_couch, is_aimed_at, source_direction, to_iec
 from XRayTo3DLib.geometry.projection import Projection
 from XRayTo3DLib.geometry.views import view_projection
 
@@ -86,3 +88,16 @@ def test_what_has_no_gantry_is_refused():
         to_iec(view_projection("AP", source_to_detector=None))
     with pytest.raises(InputError, match="behind the source"):
         to_iec(view_projection("AP"), (0, -2000, 0))
+
+
+def test_a_beam_is_aimed_at_points_of_its_axis_before_the_source():
+    centred = view_projection("LAO30CRAN15", (1, 2, 3), (12, 16), 2.0, 1000.0, 700.0)
+    moved = replace(centred, origin=centred.origin + 40 * centred.row_direction)  # the axis stays where it is
+    towards, aside = centred.beam_direction, centred.row_direction
+    for projection in (centred, moved):
+        aims = [
+            is_aimed_at(projection, np.array((1, 2, 3)) + a * towards + b * aside)
+            for a, b in ((0, 0), (99, 0.4), (0, 0.6), (-701, 0))
+        ]
+        assert aims == [True, True, False, False]
+    assert not is_aimed_at(view_projection("AP", (0, 0, 0), (12, 16), 2.0, None), (0, 0, 0))
