@@ -30,7 +30,7 @@ from XRayTo3DLib.reconstruction.calibration.curve import (
     prior,
     with_numbers,
 )
-from XRayTo3DLib.reconstruction.calibration.gates import all_faults
+from XRayTo3DLib.reconstruction.calibration.gates import all_faults, too_narrow
 from XRayTo3DLib.reconstruction.calibration.mass import comparable, disagreement
 from XRayTo3DLib.reconstruction.calibration.reference import reference_for
 from XRayTo3DLib.reconstruction.calibration.scale import Scale
@@ -130,6 +130,11 @@ def calibrate(
         at = at + np.clip(step, -_LONGEST, _LONGEST)
         views, estimate, residuals = run(at)
     notes = all_faults(radiographs, shadows, disagreement(views, shadows, grid), len(comparable(radiographs, shadows, grid)))
+    notes += [
+        f"{radiographs[fit.index].name}: {narrow}"
+        for fit in fits
+        if (narrow := too_narrow(radiographs[fit.index], fit.shadow, region, grid.centre))
+    ]
     scales: list[Scale | None] = [None] * len(radiographs)
     for fit, own in zip(fits, parts(at), strict=True):
         reference = fit.percentiles.reference

@@ -22,6 +22,24 @@ UPSIDE_DOWN, OTHER_VIEW = 0.95, 0.97
 #: The standard deviation of the logarithm of the slices' masses between two views above which they are not of one patient.
 TWO_PATIENTS = 0.25
 
+#: The least width in mm of an adult's chest in the patient's middle.
+NARROW_CHEST_MM = 240.0
+
+
+def too_narrow(radiograph: Radiograph, shadow: Shadow, region: str, centre: np.ndarray) -> str:
+    """A sentence where a frontal chest is narrower at ``centre`` (LPS mm) than an adult's is, or "": its mm are too small."""
+    if region != "chest" or view_kind(radiograph) != "frontal":
+        return ""
+    columns = np.flatnonzero(shadow.body.any(axis=0))
+    across = float(radiograph.projection.magnification(centre)[1])
+    width = (columns[-1] - columns[0] + 1) * radiograph.projection.spacing[1] / across
+    if width >= NARROW_CHEST_MM:
+        return ""
+    return (
+        f"This chest is {width:.0f} mm wide at the patient, less than an adult's: unless it is a child's, its pixels are larger "
+        "than was said; volumes and lungs come out too small."
+    )
+
 
 def looks_wrong(radiograph: Radiograph, shadow: Shadow) -> list[str]:
     """Sentences about one picture, without its name; none where nothing is striking."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from XRayTo3DLib.geometry.views import view_projection
+from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.reconstruction.calibration.appearance import Appearance, Look, known_looks
-from XRayTo3DLib.reconstruction.calibration.gates import faults, patients_differ
+from XRayTo3DLib.reconstruction.calibration.gates import faults, patients_differ, too_narrow
+from XRayTo3DLib.reconstruction.calibration.shadow import Shadow
 
 UPRIGHT, TURNED, LATERAL = Look("chest", "frontal", True), Look("chest", "frontal", False), Look("chest", "lateral", True)
 
@@ -38,3 +41,16 @@ def test_the_bundled_kinds_know_themselves():
     for look, mean in zip(looks.looks, looks.means, strict=True):
         found = looks.compare(mean)
         assert max(found.chances, key=found.chances.__getitem__) == look and found.likeness > 0.99
+
+
+def test_a_chest_narrower_than_an_adults_is_said_with_its_width():
+    body = np.ones((50, 60), dtype=bool)
+    for spacing, region, view, words in (
+        (4.0, "chest", "AP", "192 mm wide"),  # 60 pixels of 4 mm, magnified 1.25 times
+        (6.0, "chest", "AP", ""),
+        (4.0, "head", "AP", ""),
+        (4.0, "chest", "LAT", ""),
+    ):
+        picture = Radiograph(np.ones((50, 60), np.float32), view_projection(view, (0, 0, 0), (50, 60), spacing, 1500.0, 1200.0))
+        told = too_narrow(picture, Shadow(body, ~body, None), region, np.zeros(3))
+        assert words in told and bool(words) == bool(told), (spacing, region, view, told)
