@@ -33,15 +33,6 @@ def subjects(tmp_path_factory):
     return load_subjects(tiny().data, data, tmp_path_factory.mktemp("cache"))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Equal weights are promised for one number of threads: sums of several threads are rounded otherwise."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 class Line:
     """A task of another kind: a straight line through noisy points."""
 
