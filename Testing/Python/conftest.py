@@ -77,3 +77,8 @@ def turn(rng: np.random.Generator) -> np.ndarray:
     """A right-handed rotation that is aligned with nothing."""
     matrix, _ = np.linalg.qr(rng.normal(size=(3, 3)))
     return matrix * np.sign(np.linalg.det(matrix))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest file first: workers that run a file each would wait for it at the end."""
+    items.sort(key=lambda item: not item.nodeid.startswith("Testing/Python/test_style.py"))
