@@ -27,6 +27,15 @@ _BEAMS = (_SOURCE, _RAY, *_SCANS)
 _NIFTI_GEOMETRY, _NIFTI_NAME, _NIFTI_NAME_BYTES = "ITK_FileNotes", "aux_file", 23
 
 
+#: A pixel that is not valid: NaN, which every viewer leaves out; in NIfTI, where NaN is refused as damage, the lowest number.
+_LOWEST = np.finfo(np.float32).min
+
+
+def stored_mask(values: np.ndarray) -> np.ndarray:
+    """Which pixels of a file of :func:`radiograph_to_image` are valid (bool)."""
+    return ~np.isnan(values) & (values > _LOWEST)
+
+
 @dataclass(frozen=True, eq=False)
 class Stored:
     """What a file says of the radiograph in it beside the pixels; no ``projection`` where it was not asked for."""
@@ -46,7 +55,10 @@ def known_words(words: Iterable[object]) -> tuple[str, ...]:
 def radiograph_to_image(radiograph: Radiograph, for_nifti: bool = False) -> sitk.Image:
     """A float32 image of one slice, LPS mm, rows and columns along the detector's, with the metadata of its file format."""
     projection = radiograph.projection
-    image = sitk.GetImageFromArray(radiograph.line_integrals[np.newaxis].astype(np.float32))
+    values = radiograph.line_integrals.astype(np.float32)
+    if radiograph.valid is not None:
+        values = np.where(radiograph.valid, values, _LOWEST if for_nifti else np.float32(np.nan))
+    image = sitk.GetImageFromArray(values[np.newaxis])
     image.SetOrigin(projection.origin.tolist())
     image.SetSpacing((projection.spacing[1], projection.spacing[0], 1.0))
     axes = projection.row_direction, projection.column_direction, projection.normal

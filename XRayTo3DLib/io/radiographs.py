@@ -28,7 +28,7 @@ from XRayTo3DLib.io.image_files import check_file
 from XRayTo3DLib.io.picture_pixels import is_picture, read_picture
 from XRayTo3DLib.io.pictures import write_picture
 from XRayTo3DLib.io.projections import only, read_calibrations
-from XRayTo3DLib.io.radiograph_images import known_words, radiograph_to_image, stored_in_image
+from XRayTo3DLib.io.radiograph_images import known_words, radiograph_to_image, stored_in_image, stored_mask
 from XRayTo3DLib.io.radiograph_values import KINDS, Reading, line_integrals
 from XRayTo3DLib.io.rtimage import stored_in_rtimage, write_rtimage
 from XRayTo3DLib.io.scanned import placed_by_dicom
@@ -104,7 +104,8 @@ def read_radiograph(
         stored = stored_in_image(image, not explicit, str(path))
     elif header is not None and word(header, "Modality") == "RTIMAGE":
         stored = stored_in_rtimage(header, not explicit, str(path))
-    reading = _reading(Path(path), image, header, chosen, "line_integral" if stored is not None and kind == "auto" else kind)
+    kind = "line_integral" if stored is not None and kind == "auto" else kind
+    reading = _reading(Path(path), image, header, chosen, kind, stored is not None)
     if geometry is not None:
         placement = _calibrated(geometry, reading.values.shape, view, spacing, isocentre, str(path))
     elif stored is not None and stored.projection is not None:
@@ -142,7 +143,8 @@ def write_radiograph(
     """Write a radiograph as the ending of ``path`` says; the file appears whole or not at all.
 
     - .nrrd, .mha: float32 and everything else, exactly. The image is one slice that stands where the detector is (LPS mm),
-      so that Slicer shows it there; source or ray direction, name and notes are in its metadata;
+      so that Slicer shows it there; source or ray direction, name and notes are in its metadata,
+      and pixels that are not valid are NaN;
     - .nii, .nii.gz: the same to 1e-3 mm, because NIfTI has a header in single precision; without notes, and with at most 23
       bytes of the name;
     - .dcm: DICOM RT Image with 16 bits and the exact geometry (see :func:`XRayTo3DLib.write_rtimage`); ``isocentre`` (LPS
@@ -167,8 +169,8 @@ def write_radiograph(
         )
 
 
-def _reading(path: Path, image: sitk.Image | None, header: Dataset | None, frame: int, kind: str) -> Reading:
-    """The picture in a file and what its numbers mean."""
+def _reading(path: Path, image: sitk.Image | None, header: Dataset | None, frame: int, kind: str, stored: bool) -> Reading:
+    """The picture in a file and what its numbers mean; only a ``stored`` radiograph of ours marks pixels by NaN."""
     if header is not None:
         return dicom_reading(path, header, frame, kind)
     if image is None:
@@ -176,7 +178,9 @@ def _reading(path: Path, image: sitk.Image | None, header: Dataset | None, frame
         values, valid, notes, is_float = picture.values, picture.valid, picture.notes, False
     else:
         values, notes = _one_frame(image, frame, str(path)), ()
-        valid, is_float = np.ones(values.shape, bool), image.GetPixelID() in (sitk.sitkFloat32, sitk.sitkFloat64)
+        valid = stored_mask(values) if stored else np.ones(values.shape, bool)  # NaN of others is refused
+        values = np.where(valid, values, 0.0)
+        is_float = image.GetPixelID() in (sitk.sitkFloat32, sitk.sitkFloat64)
     if kind == "auto":
         kind = "line_integral" if is_float else "display"
     return Reading(-values if kind == "inverted" else values, valid, "display" if kind == "inverted" else kind, notes=notes)

@@ -7,6 +7,7 @@ import slicer
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.projection import Projection
+from XRayTo3DLib.images.mask_text import mask_from_text, mask_to_text
 from XRayTo3DLib.images.radiograph import UNKNOWN, Radiograph
 from XRayTo3DSlicer.nodes import display, mrml, provenance
 
@@ -23,6 +24,8 @@ def radiograph_to_node(radiograph: Radiograph, name: str, kind: str = provenance
     node = mrml.image_to_node(values[np.newaxis], radiograph.projection.detector_affine, name)
     provenance.write(node, Type=kind, View=radiograph.name, Unknown=" ".join(radiograph.unknown))
     provenance.write(node, Projection=provenance.projection_to_text(radiograph.projection), Notes=radiograph.notes)
+    if radiograph.valid is not None:
+        provenance.write(node, Valid=mask_to_text(radiograph.valid))
     if kind == provenance.STRUCTURE:  # most of the picture is empty
         low, high = 0.0, max(float(values.max()), 1e-6)
     else:
@@ -83,7 +86,11 @@ def radiograph_from_node(node: slicer.vtkMRMLScalarVolumeNode) -> Radiograph:
     if not set(unknown) <= set(UNKNOWN):
         raise InputError(f"{node.GetName()} has the damaged attribute XRayTo3D.Unknown: make or load the X-ray again.")
     notes = tuple(str(note) for note in provenance.read_list(node, "Notes"))
-    return Radiograph(array[0].astype(np.float32), projection, provenance.read(node, "View") or node.GetName(), unknown, notes)
+    mask = provenance.read(node, "Valid")
+    valid = None if mask is None else mask_from_text(mask, projection.size, node.GetName())
+    return Radiograph(
+        array[0].astype(np.float32), projection, provenance.read(node, "View") or node.GetName(), unknown, notes, valid
+    )
 
 
 def _apart(affine: np.ndarray, projection: Projection) -> float:

@@ -1,11 +1,14 @@
 """Radiographs as nodes and back, at the right place in RAS."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scene_parts import RAS, ijk_to_ras, put_under, rigid, values
 from XRayTo3DSlicer.nodes import provenance, radiograph_nodes, volume_nodes
 
 from XRayTo3DLib.errors import InputError
+from XRayTo3DLib.images.mask_text import mask_to_text
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.images.volume import Volume
 
@@ -97,3 +100,13 @@ def test_a_damaged_projection_is_refused(scene, radiograph, text):
     node.SetAttribute("XRayTo3D.Projection", text)
     with pytest.raises(InputError, match="front"):
         radiograph_nodes.radiograph_from_node(node)
+
+
+def test_a_mask_travels_with_its_node(scene, radiograph):
+    valid = np.random.default_rng(3).random(radiograph.projection.size) > 0.4
+    node = radiograph_nodes.radiograph_to_node(replace(radiograph, valid=valid), "masked")
+    assert np.array_equal(radiograph_nodes.radiograph_from_node(node).valid, valid)
+    for damaged in ("", "?", "AAAA", mask_to_text(valid[:-1])):
+        node.SetAttribute("XRayTo3D.Valid", damaged)
+        with pytest.raises(InputError, match="The mask of masked is damaged"):
+            radiograph_nodes.radiograph_from_node(node)
