@@ -59,6 +59,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/images/itk_images.py
   XRayTo3DLib/images/labelmap.py
   XRayTo3DLib/images/marker.py
+  XRayTo3DLib/images/mask_text.py
   XRayTo3DLib/images/open_beam.py
   XRayTo3DLib/images/orientation.py
   XRayTo3DLib/images/pixel_matching.py
