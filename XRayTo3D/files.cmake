@@ -16,6 +16,7 @@ set(MODULE_PYTHON_SCRIPTS
   XRayTo3DSlicer/logic/structures.py
   XRayTo3DSlicer/nodes/__init__.py
   XRayTo3DSlicer/nodes/display.py
+  XRayTo3DSlicer/nodes/mask_nodes.py
   XRayTo3DSlicer/nodes/model_nodes.py
   XRayTo3DSlicer/nodes/mrml.py
   XRayTo3DSlicer/nodes/provenance.py

@@ -59,7 +59,6 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/images/itk_images.py
   XRayTo3DLib/images/labelmap.py
   XRayTo3DLib/images/marker.py
-  XRayTo3DLib/images/mask_text.py
   XRayTo3DLib/images/open_beam.py
   XRayTo3DLib/images/orientation.py
   XRayTo3DLib/images/pixel_matching.py
@@ -87,6 +86,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/io/image_headers.py
   XRayTo3DLib/io/matrices.py
   XRayTo3DLib/io/nifti_affine.py
+  XRayTo3DLib/io/picture_masks.py
   XRayTo3DLib/io/picture_pixels.py
   XRayTo3DLib/io/pictures.py
   XRayTo3DLib/io/projections.py

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from XRayTo3DLib.images.radiograph import Radiograph
 
 #: What pixel values can be, as XRayTo3DLib.radiographs reads them.
-_KINDS = ("auto", "line_integral", "intensity", "inverted")
+_KINDS = ("auto", "line_integral", "transmission", "intensity", "inverted")
 _DESCRIPTION = f"""\
 Reconstruct a volume from one or more X-rays, correct it until it agrees with them (fusion), and extract body, lungs
 and bone.
@@ -90,6 +90,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="FILE",
         help="the exact geometry: JSON of this software, a 3x4 matrix, a camera file of Autoscoper or RTK's geometry (.xml), whose "
         "pixel --spacing says",
+    )
+    xray.add_argument(
+        "--mask", action="append", metavar="FILE", help="a picture of the X-ray's size that is not black where nothing was measured"
     )
     xray.add_argument("--frame", action="append", metavar="N", help="the frame of a file that holds several, counted from 1")
     xray.add_argument(
@@ -170,7 +173,7 @@ def run(args: argparse.Namespace) -> None:
     from XRayTo3DLib.report.reconstruction import write_reconstruct_report
 
     use_threads(args.threads)
-    named = [Path(text.rpartition("=")[2]) for text in args.geometry or ()]
+    named = [Path(text.rpartition("=")[2]) for text in (*(args.geometry or ()), *(args.mask or ()))]
     inputs = [*(path for _, path in files.values()), *named, *filter(None, [args.truth])]
     keep_inputs(args.out, [*answer_files(), "metrics.json", "report.html"], inputs)
     radiographs = _read(files, args)
@@ -245,6 +248,7 @@ def _read(files: dict[str, tuple[str | None, Path]], args: argparse.Namespace) -
     frame = per_view(args.frame, names, "--frame", count)
     beam = per_view(args.beam, names, "--beam", _beam)
     geometry = per_view(args.geometry, names, "--geometry", Path)
+    mask = per_view(args.mask, names, "--mask", Path)
     for name in markers:
         if name in spacing:
             raise InputError(f"{name} has both --spacing and --marker, and either gives its mm: drop one of them.")
@@ -262,6 +266,7 @@ def _read(files: dict[str, tuple[str | None, Path]], args: argparse.Namespace) -
             frame.get(name),
             beam.get(name),
             geometry.get(name),
+            mask.get(name),
         )
         if name in markers:
             found = scaled_by_marker(found, *markers[name])

@@ -3,7 +3,7 @@
 Pixel Intensity Relationship, Pixel Padding Value and the Modality LUT are all said of *stored* values. ITK gives rescaled
 ones, turned over for MONOCHROME1 and wrong for signed ones, so pixels that are not compressed are taken by numpy. Compressed
 ones are decoded by GDCM (through SimpleITK) from a copy whose header says nothing of their meaning, and by pydicom's decoders
-where GDCM has none: High-Throughput JPEG 2000 needs the package pylibjpeg-openjpeg.
+where GDCM has none: High-Throughput JPEG 2000 needs the packages pylibjpeg and pylibjpeg-openjpeg.
 
 References: DICOM PS3.3 C.7.6.3 (Image Pixel), PS3.5 8 (encoding of pixels) and A.4 (encapsulated ones).
 """
@@ -115,7 +115,7 @@ def _decoded(dataset: Dataset, syntax: UID, frame: int, frames: int, name: str) 
     except InputError:
         raise
     except NotImplementedError:
-        wanted = "install the package pylibjpeg-openjpeg, or " if "JPEG 2000" in syntax_name else ""
+        wanted = "install the packages pylibjpeg and pylibjpeg-openjpeg, or " if "JPEG 2000" in syntax_name else ""
         raise InputError(
             f"The pixels of {name} are encoded as {syntax_name}, which cannot be decoded here: {wanted}export the image "
             "uncompressed."

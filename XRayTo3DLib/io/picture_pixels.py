@@ -48,12 +48,17 @@ def is_picture(path: str | Path) -> bool:
 
 def read_picture(path: str | Path) -> PicturePixels:
     """A picture that :func:`.image_files.check_file` has passed. Raises :class:`InputError` for one that is no grey picture."""
-    with quiet(), Image.open(path) as picture:
+    # By a stream: Pillow maps a file that it opens by name, and scrambles a TIFF that lies on its side.
+    with quiet(), Path(path).open("rb") as stream, Image.open(stream) as picture:
         _one_page(picture, str(path))
+        told = int(picture.getexif().get(_ORIENTATION, 1) or 1)
         picture.load()
+        # Pillow turns a TIFF itself, and forgets its orientation.
         orientation = int(picture.getexif().get(_ORIENTATION, 1) or 1)
-        channels, full = _channels(picture, Path(path))
+        channels, full = _channels(picture, Path(path), told == orientation)
     notes = []
+    if told in _TURNS and told != 1:
+        notes.append(f"The picture was turned upright, as its EXIF orientation ({told}) says.")
     grey, valid = channels[..., 0], np.ones(channels.shape[:2], bool)
     if channels.shape[2] >= 3:
         grey, valid = grey_of(channels[..., :3], full, str(path))
@@ -67,7 +72,6 @@ def read_picture(path: str | Path) -> PicturePixels:
     if orientation != 1 and orientation in _TURNS:
         mirrored, quarters = _TURNS[orientation]
         grey, valid = (np.rot90(a[:, ::-1] if mirrored else a, quarters) for a in (grey, valid))
-        notes.append(f"The picture was turned upright, as its EXIF orientation ({orientation}) says.")
     return PicturePixels(np.ascontiguousarray(grey, dtype=np.float64), np.ascontiguousarray(valid), tuple(notes))
 
 
@@ -76,24 +80,27 @@ def _one_page(picture: Image.Image, name: str) -> None:
     count = getattr(picture, "n_frames", 1)
     if count < 2 or picture.format == "MPO":
         return
-    pages = 0
+    whole = []
     for index in range(count):
         picture.seek(index)
-        tags = getattr(picture, "tag_v2", {})
-        pages += not (int(tags.get(_SUBFILE, 0)) & _REDUCED)
-    picture.seek(0)
-    if pages > 1:
-        raise InputError(f"{name} holds {pages} pages: an X-ray has one; export the page you mean as its own file.")
+        if not int(getattr(picture, "tag_v2", {}).get(_SUBFILE, 0)) & _REDUCED:
+            whole.append(index)
+    if len(whole) > 1:
+        raise InputError(f"{name} holds {len(whole)} pages: an X-ray has one; export the page you mean as its own file.")
+    picture.seek(whole[0] if whole else 0)
 
 
-def _channels(picture: Image.Image, path: Path) -> tuple[np.ndarray, float]:
-    """Values [row, column, channel] as they are stored, and those of full scale (1 where the picture has floats)."""
+def _channels(picture: Image.Image, path: Path, as_stored: bool) -> tuple[np.ndarray, float]:
+    """Values [row, column, channel], and those of full scale (1 where the picture has floats).
+
+    Several channels of 16 bits are read whole where they are ``as_stored``, and by their upper 8 bits where Pillow has turned them.
+    """
     mode, tags = picture.mode, getattr(picture, "tag_v2", {})
     if mode == "1":
         raise InputError(f"{path} has black and white only, no grey: export it as greyscale.")
     if mode in ("CMYK", "LAB", "HSV", "YCbCr"):
         raise InputError(f"{path} is a picture in {mode} colours, as for print, whose grey is ambiguous: export it as greyscale.")
-    if mode not in _GREY and max(_png_depth(path), *tags.get(_BITS, (8,))) > 8:
+    if as_stored and mode not in _GREY and max(_png_depth(path), *tags.get(_BITS, (8,))) > 8:
         return _deep(path), 65535.0
     if mode in ("P", "PA"):
         picture = picture.convert("RGBA" if "transparency" in picture.info or mode == "PA" else "RGB")

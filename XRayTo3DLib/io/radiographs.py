@@ -25,6 +25,7 @@ from XRayTo3DLib.io.dicom_kinds import check_is_xray
 from XRayTo3DLib.io.dicom_values import dicom_reading
 from XRayTo3DLib.io.identity import without_patient
 from XRayTo3DLib.io.image_files import check_file
+from XRayTo3DLib.io.picture_masks import read_mask
 from XRayTo3DLib.io.picture_pixels import is_picture, read_picture
 from XRayTo3DLib.io.pictures import write_picture
 from XRayTo3DLib.io.projections import only, read_calibrations
@@ -50,6 +51,7 @@ def read_radiograph(
     frame: int | None = None,
     beam: str | None = None,
     geometry: Projection | str | Path | None = None,
+    mask: str | Path | np.ndarray | None = None,
 ) -> Radiograph:
     """One X-ray from a DICOM file (CR, DX, XA, RTIMAGE, secondary capture), a picture, or NRRD, MetaImage or NIfTI.
 
@@ -64,7 +66,9 @@ def read_radiograph(
     - ``frame``: which one of a file that holds several, counted from 1;
     - ``beam``: ``"cone"``, ``"parallel"`` or ``"scanned"`` (a CT localizer, a slot scanner) whatever the file says;
     - ``geometry``: the exact geometry, or a file that :mod:`XRayTo3DLib.io.projections` reads, in place of all distances;
-      ``spacing`` then tells the pixel where that file does not.
+      ``spacing`` then tells the pixel where that file does not;
+    - ``mask``: pixels that are no measurements, beside those that the file names: an array [row, column], a picture or an image
+      of the same size, not 0 there.
 
     What is given wins over the file's tags, and those over defaults; an RT image may name its own isocentre. A file of
     :func:`write_radiograph` brings its exact geometry, which is used unless spacing, distances or a beam are given; an
@@ -106,6 +110,8 @@ def read_radiograph(
         stored = stored_in_rtimage(header, not explicit, str(path))
     kind = "line_integral" if stored is not None and kind == "auto" else kind
     reading = _reading(Path(path), image, header, chosen, kind, stored is not None)
+    if mask is not None:
+        reading = replace(reading, valid=reading.valid & ~read_mask(mask, reading.values.shape, str(path)))
     if geometry is not None:
         placement = _calibrated(geometry, reading.values.shape, view, spacing, isocentre, str(path))
     elif stored is not None and stored.projection is not None:

@@ -19,6 +19,7 @@ from XRayTo3DLib.io.dicom_series import read_series
 from XRayTo3DLib.io.identity import without_patient
 from XRayTo3DLib.io.image_files import check_file
 from XRayTo3DLib.io.nifti_affine import read_sheared
+from XRayTo3DLib.io.quiet import quiet
 
 
 def read_image(path: str | Path) -> sitk.Image:
@@ -52,7 +53,8 @@ def _read_image(path: str | Path) -> tuple[sitk.Image, tuple[str, ...]]:
 
 def _read(source: Path) -> sitk.Image:
     try:
-        return _read_as_itk(source)
+        with quiet():
+            return _read_as_itk(source)
     except RuntimeError as error:
         if "orthonormal" not in str(error):
             raise

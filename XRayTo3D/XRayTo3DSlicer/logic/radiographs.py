@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import slicer
 
 from XRayTo3DSlicer.logic import checks, identities, poses
-from XRayTo3DSlicer.nodes import model_nodes, provenance, radiograph_nodes, scene
+from XRayTo3DSlicer.nodes import mask_nodes, model_nodes, provenance, radiograph_nodes, scene
 
 
 class RadiographLogic:
@@ -67,6 +68,7 @@ class RadiographLogic:
         geometry: str | Path | None = None,
         marker: tuple[float, float] | None = None,
         markerAt: tuple[float, float] | None = None,
+        mask: str | Path | np.ndarray | None = None,
     ) -> slicer.vtkMRMLScalarVolumeNode:
         """An X-ray from a DICOM file, a picture, or NRRD, as a radiograph node standing where its detector is.
 
@@ -81,7 +83,8 @@ class RadiographLogic:
         - ``geometry``: a file with the exact geometry, as in :meth:`renderDRR`'s ``projection``;
         - ``marker``: in place of ``spacing``, the diameter of a disc or sphere on the picture and its height above the detector in
           mm;
-          ``markerAt``: its row and column on the picture, found where it is left out.
+          ``markerAt``: its row and column on the picture, found where it is left out;
+        - ``mask``: a picture or an array of the X-ray's size, not 0 where nothing was measured; :meth:`maskRadiograph` edits it.
         """
         from XRayTo3DLib.images.marker import scaled_by_marker
         from XRayTo3DLib.io.identity import name_without_patient
@@ -91,7 +94,7 @@ class RadiographLogic:
             checks.oneScale(spacing)
             spacing = 1.0
         radiograph = read_radiograph(
-            path, view, spacing, sourceToDetector, sourceToIsocentre, kind, isocentre, parallel, frame, beam, geometry
+            path, view, spacing, sourceToDetector, sourceToIsocentre, kind, isocentre, parallel, frame, beam, geometry, mask
         )
         if marker is not None:
             radiograph = scaled_by_marker(radiograph, *marker, at=markerAt)
@@ -102,6 +105,19 @@ class RadiographLogic:
             node = radiograph_nodes.radiograph_to_node(radiograph, scene.unique_name(title))
             provenance.stamp(node, [], File=own)
         return node
+
+    def maskRadiograph(self, radiographNode: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLSegmentationNode:
+        """The segmentation of the pixels of an X-ray that are no measurements (letters, shutters); an empty one where it has none.
+
+        What is painted into it in the Segment Editor pulls nothing in a reconstruction and counts in no figure.
+        """
+        radiograph = radiograph_nodes.radiograph_from_node(checks.given(radiographNode, "radiograph"))
+        mask = mask_nodes.mask_of(radiographNode)
+        if mask is None:
+            with scene.all_or_nothing():
+                mask = mask_nodes.mask_to_node(np.ones(radiograph.projection.size, bool), radiographNode)
+                scene.put(mask, scene.folder_of(radiographNode))
+        return mask
 
     def showProjection(self, radiographNode: slicer.vtkMRMLScalarVolumeNode) -> list[slicer.vtkMRMLModelNode]:
         """The beam of a radiograph and its picture at the detector as two models; those shown before are replaced."""

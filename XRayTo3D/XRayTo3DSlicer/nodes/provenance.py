@@ -23,6 +23,7 @@ RECONSTRUCTION = "Reconstruction"
 DEVIATION = "Deviation"
 SEGMENTATION = "Segmentation"
 SURFACE = "Surface"
+MASK = "Mask"
 BEAM = "Beam"
 PICTURE = "Picture"
 

@@ -7,16 +7,15 @@ import slicer
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.projection import Projection
-from XRayTo3DLib.images.mask_text import mask_from_text, mask_to_text
 from XRayTo3DLib.images.radiograph import UNKNOWN, Radiograph
-from XRayTo3DSlicer.nodes import display, mrml, provenance
+from XRayTo3DSlicer.nodes import display, mask_nodes, mrml, provenance
 
 #: A radiograph counts as moved when a corner of its image lies further from where its geometry says, in mm.
 _MOVED_MM = 1e-2
 
 
 def radiograph_to_node(radiograph: Radiograph, name: str, kind: str = provenance.RADIOGRAPH) -> slicer.vtkMRMLScalarVolumeNode:
-    """A radiograph as a volume with one slice, standing in 3D where its detector is.
+    """A radiograph as a volume with one slice, standing in 3D where its detector is, and its mask where it has one.
 
     ``kind`` is the node's attribute Type: a radiograph, its re-projection, the difference of both, or a single structure.
     """
@@ -24,13 +23,14 @@ def radiograph_to_node(radiograph: Radiograph, name: str, kind: str = provenance
     node = mrml.image_to_node(values[np.newaxis], radiograph.projection.detector_affine, name)
     provenance.write(node, Type=kind, View=radiograph.name, Unknown=" ".join(radiograph.unknown))
     provenance.write(node, Projection=provenance.projection_to_text(radiograph.projection), Notes=radiograph.notes)
-    if radiograph.valid is not None:
-        provenance.write(node, Valid=mask_to_text(radiograph.valid))
     if kind == provenance.STRUCTURE:  # most of the picture is empty
         low, high = 0.0, max(float(values.max()), 1e-6)
     else:
-        low, high = display.symmetric_range(values) if kind == provenance.RESIDUAL else display.grey_range(values)
+        shown = values if radiograph.valid is None else values[radiograph.valid]
+        low, high = display.symmetric_range(shown) if kind == provenance.RESIDUAL else display.grey_range(shown)
     display.show_volume(node, high - low, (high + low) / 2)
+    if radiograph.valid is not None:
+        mask_nodes.mask_to_node(radiograph.valid, node)
     return node
 
 
@@ -59,7 +59,7 @@ def isocentre_of(node: slicer.vtkMRMLScalarVolumeNode) -> np.ndarray | None:
 
 
 def radiograph_from_node(node: slicer.vtkMRMLScalarVolumeNode) -> Radiograph:
-    """The radiograph of a node that :func:`radiograph_to_node` made, with exactly its projection.
+    """The radiograph of a node that :func:`radiograph_to_node` made, with exactly its projection and its mask as it is now.
 
     A rigid parent transform moves source and detector together. A node whose own geometry was changed since is refused,
     because nobody knows where its source is then.
@@ -86,11 +86,9 @@ def radiograph_from_node(node: slicer.vtkMRMLScalarVolumeNode) -> Radiograph:
     if not set(unknown) <= set(UNKNOWN):
         raise InputError(f"{node.GetName()} has the damaged attribute XRayTo3D.Unknown: make or load the X-ray again.")
     notes = tuple(str(note) for note in provenance.read_list(node, "Notes"))
-    mask = provenance.read(node, "Valid")
-    valid = None if mask is None else mask_from_text(mask, projection.size, node.GetName())
-    return Radiograph(
-        array[0].astype(np.float32), projection, provenance.read(node, "View") or node.GetName(), unknown, notes, valid
-    )
+    valid = mask_nodes.valid_of(node, projection.size)
+    name = provenance.read(node, "View") or node.GetName()
+    return Radiograph(array[0].astype(np.float32), projection, name, unknown, notes, valid)
 
 
 def _apart(affine: np.ndarray, projection: Projection) -> float:

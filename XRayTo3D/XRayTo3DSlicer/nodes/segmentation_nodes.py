@@ -20,9 +20,9 @@ _GEOMETRY = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterNa
 
 
 def segmentation_to_node(
-    labelmap: Labelmap, name: str, source: slicer.vtkMRMLScalarVolumeNode | None = None
+    labelmap: Labelmap, name: str, source: slicer.vtkMRMLScalarVolumeNode | None = None, surfaces: bool = True
 ) -> slicer.vtkMRMLSegmentationNode:
-    """A segmentation with a binary labelmap and a closed surface of each structure, in the labels' order.
+    """A segmentation with a binary labelmap and, with ``surfaces``, a closed surface of each structure, in the labels' order.
 
     ``source``: the volume that was segmented, which editing and export ask for.
     """
@@ -47,7 +47,8 @@ def segmentation_to_node(
             segment.SetTag(segment.GetTerminologyEntryTagName(), code)
         segmentation.AddSegment(segment, structure)
         node.GetDisplayNode().SetSegmentOpacity3D(structure, structure_opacity(structure))
-    node.CreateClosedSurfaceRepresentation()
+    if surfaces:
+        node.CreateClosedSurfaceRepresentation()
     provenance.write(node, Type=provenance.SEGMENTATION)
     scene.put(node)
     return node

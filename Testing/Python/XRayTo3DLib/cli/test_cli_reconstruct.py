@@ -95,6 +95,20 @@ def test_picture_without_scale_is_fitted_and_says_so(run, xrays, model, tmp_path
     assert [view["calibrated"] for view in views] == [False, True]
 
 
+def test_a_mask_of_the_users_own_leaves_pixels_out(run, xrays, model, tmp_path):
+    size = read_radiograph(xrays / "AP.nrrd").projection.size
+    marked = np.arange(size[0])[:, None] < np.full(size, size[0] // 4)
+    Image.fromarray(marked).save(tmp_path / "mask.png")
+    Image.fromarray(marked[1:]).save(tmp_path / "short.png")
+    views = ["--view", f"AP={xrays / 'AP.nrrd'}", "--view", f"LAT={xrays / 'LAT.nrrd'}", "--model", model, *GRID, "--no-fusion"]
+    found = run("reconstruct", *views, "--mask", f"AP={tmp_path / 'mask.png'}", "--out", tmp_path / "out")
+    assert found.code == 0, found.error
+    measured = [view["valid"] for view in json.loads((tmp_path / "out" / "metrics.json").read_text())["reconstruction"]["views"]]
+    assert measured == pytest.approx([0.75, 1.0], abs=0.05)
+    wrong = run("reconstruct", *views, "--mask", f"AP={tmp_path / 'short.png'}", "--out", tmp_path / "none")
+    assert wrong.code == 2 and "The mask of" in wrong.sentence and not (tmp_path / "none").exists()
+
+
 def test_one_view_without_fusion_is_the_model_itself(run, xrays, model, tmp_path):
     found = run(
         *("reconstruct", "--view", xrays / "AP.nrrd", "--model", model, "--grid-size", 16, "--grid-spacing", 22),

@@ -146,11 +146,13 @@ def test_a_radiograph_that_cannot_be_written_leaves_nothing(tmp_path, pixels, mo
 @pytest.mark.parametrize("ending", [".nrrd", ".mha", ".nii", ".nii.gz", ".dcm"])
 def test_pixels_that_are_no_measurement_are_kept_so(tmp_path, rng, ending):
     values, valid = rng.uniform(0, 5, (6, 8)).astype(np.float32), rng.random((6, 8)) > 0.3
-    made = Radiograph(values, view_projection("AP", size=(6, 8), spacing=2.0), "AP", valid=valid)
-    write_radiograph(made, tmp_path / f"a{ending}")
-    found = read_radiograph(tmp_path / f"a{ending}")
-    assert np.array_equal(found.valid, valid) and np.abs(found.line_integrals - values)[valid].max() < 1e-3
-    assert np.isfinite(found.line_integrals).all()
+    for unknown in (("offset", "gain"), ()):
+        made = Radiograph(values, view_projection("AP", size=(6, 8), spacing=2.0), "AP", unknown, valid=valid)
+        write_radiograph(made, tmp_path / f"a{ending}")
+        for given in ({}, {"view": "LAT", "spacing": 1.0}):  # in its own geometry and in another
+            found = read_radiograph(tmp_path / f"a{ending}", **given)
+            assert np.array_equal(found.valid, valid) and np.abs(found.line_integrals - values)[valid].max() < 1e-3
+            assert np.isfinite(found.line_integrals).all() and found.unknown == unknown
     if ending == ".nrrd":  # a NaN of another program's file means nothing that is known
         image = sitk.ReadImage(tmp_path / "a.nrrd")
         for key in image.GetMetaDataKeys():

@@ -9,7 +9,7 @@ import pytest
 import slicer
 import vtk
 from scene_parts import SMALL, attribute, bend, box_map, pixels, put_under, shift, sphere_node
-from XRayTo3DSlicer.nodes import provenance, radiograph_nodes, segmentation_nodes, volume_nodes
+from XRayTo3DSlicer.nodes import mask_nodes, provenance, radiograph_nodes, scene, segmentation_nodes, volume_nodes
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.grid import Grid
@@ -126,6 +126,23 @@ def test_geometries_go_to_files_and_come_back(logic, ct_node, ct, tmp_path):
     logic.saveRadiograph(node, tmp_path / "picture.png")
     loaded = logic.loadRadiograph(tmp_path / "picture.png", "AP", geometry=tmp_path / "pose.json")
     assert radiograph_nodes.radiograph_from_node(loaded).projection == own
+
+
+def test_what_is_painted_into_a_mask_is_no_measurement_and_goes_with_the_file(logic, ct_node, tmp_path):
+    node = logic.renderDRR(ct_node, "AP", **SMALL)
+    mask = logic.maskRadiograph(node)
+    assert logic.maskRadiograph(node) is mask and provenance.sources(mask) == [node]
+    assert radiograph_nodes.radiograph_from_node(node).valid is None  # an empty one
+    scene.remove(mask)
+    valid = np.ones(radiograph_nodes.radiograph_from_node(node).projection.size, bool)
+    valid[3:6, 2:9] = False
+    mask_nodes.mask_to_node(valid, node)
+    logic.saveRadiograph(node, tmp_path / "x.nrrd")
+    for given in ({}, {"mask": ~np.roll(valid, 8, axis=0)}):
+        again = logic.loadRadiograph(tmp_path / "x.nrrd", **given)
+        both = valid & np.roll(valid, 8, axis=0) if given else valid
+        np.testing.assert_array_equal(radiograph_nodes.radiograph_from_node(again).valid, both)
+        assert mask_nodes.mask_of(again) is not mask_nodes.mask_of(node)
 
 
 # What is simulated
