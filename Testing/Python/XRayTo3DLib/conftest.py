@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from backprojector import CARD as BACKPROJECTOR_CARD
+from backprojector import Backprojector
 from barrel import CARD, Barrel
 from beams import BACK_ENDS, use
 
@@ -18,6 +20,16 @@ def barrel(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
         patch.setenv("XRAYTO3D_HOME", str(folder / "home"))
         save_model(Barrel(), CARD, folder / "barrel.pt")
         return load_model(folder / "barrel.pt", ask=lambda m: True)
+
+
+@pytest.fixture(scope="session")
+def backprojector(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    """The model of ``backprojector.py``, which uses all that it is given, trusted and loaded."""
+    folder = tmp_path_factory.mktemp("backprojector")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XRAYTO3D_HOME", str(folder / "home"))
+        save_model(Backprojector(), BACKPROJECTOR_CARD, folder / "backprojector.pt")
+        return load_model(folder / "backprojector.pt", ask=lambda m: True)
 
 
 @pytest.fixture(params=BACK_ENDS)

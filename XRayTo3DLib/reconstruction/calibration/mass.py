@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.images.inpainting import filled
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.reconstruction.calibration.shadow import Shadow
 from XRayTo3DLib.reconstruction.methods import virtual_detector
@@ -21,7 +22,7 @@ def band_masses(radiographs: Sequence[Radiograph], grid: Grid) -> np.ndarray:
     The sums are taken on the virtual detectors, at the grid's centre: for parallel beams at right angles to the long axis that is
     the slices' mass exactly, for cone beams but for the few slices' shift at the front and the back of the patient.
     """
-    pictures = [virtual_detector.to_virtual(r.line_integrals, r.projection, grid) for r in radiographs]
+    pictures = [virtual_detector.to_virtual(filled(r), r.projection, grid) for r in radiographs]
     rows = [picture.sum(axis=1, dtype=np.float64) for picture in pictures]
     return np.array([[part.sum() for part in np.array_split(row, _BANDS)] for row in rows]).T
 

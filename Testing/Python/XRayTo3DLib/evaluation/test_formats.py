@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 
 import numpy as np
-import pytest
-from backprojector import CARD, Backprojector
 
 from XRayTo3DLib.evaluation.formats import FORMATS, compare_formats
 from XRayTo3DLib.geometry.grid import Grid
 from XRayTo3DLib.geometry.views import ViewSpec
 from XRayTo3DLib.images.radiograph import UNKNOWN
 from XRayTo3DLib.images.volume import Volume
-from XRayTo3DLib.models.zoo import LoadedModel, load_model, save_model
 from XRayTo3DLib.report.formats import format_section
 from XRayTo3DLib.simulation.phantom import thorax_phantom
 
@@ -30,21 +27,12 @@ CARRIES = {
 }
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
-    folder = tmp_path_factory.mktemp("backprojector")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XRAYTO3D_HOME", str(folder / "home"))
-        save_model(Backprojector(), CARD, folder / "backprojector.pt")
-        return load_model(folder / "backprojector.pt", ask=lambda m: True)
-
-
-def test_the_same_volume_within_what_a_format_can_carry(model):
+def test_the_same_volume_within_what_a_format_can_carry(backprojector):
     volume = thorax_phantom().volume(Grid.centred((0, 0, 0), (38, 28, 34), 10.0), supersample=1)
     ct = replace(volume, grid=Grid.centred(AIM, (38, 28, 34), 10.0))
     distances = {"source_to_detector": 1800.0, "source_to_isocentre": 1500.0}
     views = [ViewSpec.parse(word, isocentre=AIM, spacing=16.0, **distances) for word in ("AP", "LAT")]
-    rows = {row.format: row for row in compare_formats(ct, views, Grid.centred(AIM, 16, 24.0), model)}
+    rows = {row.format: row for row in compare_formats(ct, views, Grid.centred(AIM, 16, 24.0), backprojector)}
     assert list(rows) == list(FORMATS)
     for name, (unknown, least, lost) in CARRIES.items():
         reference = rows["NRRD (scanned)" if name == "topogram" else "NRRD"]
@@ -59,10 +47,10 @@ def test_the_same_volume_within_what_a_format_can_carry(model):
     assert table.rows[2][1] == "isocentre" and float(table.rows[2][3]) > 60
 
 
-def test_a_format_that_cannot_be_is_a_row_with_its_reason(model):
+def test_a_format_that_cannot_be_is_a_row_with_its_reason(backprojector):
     ct = Volume(np.zeros((8, 8, 8), np.int16), Grid.centred(AIM, 8, 20.0))
     views = [ViewSpec.parse("AP+3", isocentre=AIM, size=(16, 16), spacing=16.0)]
-    (row,) = compare_formats(ct, views, Grid.centred(AIM, 16, 24.0), model, ["CR"])
+    (row,) = compare_formats(ct, views, Grid.centred(AIM, 16, 24.0), backprojector, ["CR"])
     assert "There is no word for the view 'AP+3'" in row.problem and row.psnr_truth != row.psnr_truth
     shown = format_section([asdict(row)]).tables[0].rows[0]
     assert shown[3] == "no volume" and shown[4] == row.problem

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from backprojector import CARD, LEFT, RIGHT, Backprojector
+from backprojector import CARD, LEFT, RIGHT
 from scipy import ndimage
 from tables import each
 
@@ -17,7 +17,7 @@ from XRayTo3DLib.geometry.grid import Grid
 from XRayTo3DLib.geometry.views import view_projection
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.images.volume import Volume
-from XRayTo3DLib.models.zoo import LoadedModel, ModelFile, load_model, save_model
+from XRayTo3DLib.models.zoo import LoadedModel, ModelFile
 from XRayTo3DLib.reconstruction.grids import grid_for
 from XRayTo3DLib.reconstruction.pipeline import reconstruct
 from XRayTo3DLib.simulation.drr import render_drr
@@ -29,12 +29,8 @@ PAIRS = ((("AP", "LAT"), None), (("AP", "LAT"), 1000.0), (("PA", "RLAT+15"), 120
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
-    folder = tmp_path_factory.mktemp("backprojector")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XRAYTO3D_HOME", str(folder / "home"))
-        save_model(Backprojector(), CARD, folder / "backprojector.pt")
-        return load_model(folder / "backprojector.pt", ask=lambda m: True)
+def model(backprojector: LoadedModel) -> LoadedModel:
+    return backprojector
 
 
 @pytest.fixture(scope="module")
