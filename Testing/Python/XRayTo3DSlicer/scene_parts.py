@@ -105,3 +105,14 @@ def attribute(node, key):
 def pixels(node):
     """The line integrals of a radiograph node."""
     return radiograph_nodes.radiograph_from_node(node).line_integrals
+
+
+def hierarchy() -> slicer.vtkMRMLSubjectHierarchyNode:
+    return slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+
+
+def names_in(folder: int) -> list[str]:
+    """The names of a folder's items in the subject hierarchy."""
+    found = vtk.vtkIdList()
+    hierarchy().GetItemChildren(folder, found)
+    return [hierarchy().GetItemName(found.GetId(i)) for i in range(found.GetNumberOfIds())]
