@@ -15,6 +15,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/cli/demo_scene.py
   XRayTo3DLib/cli/drr.py
   XRayTo3DLib/cli/drr_files.py
+  XRayTo3DLib/cli/drr_options.py
   XRayTo3DLib/cli/evaluate.py
   XRayTo3DLib/cli/insert_files.py
   XRayTo3DLib/cli/models.py
