@@ -36,33 +36,54 @@ class Placement:
     notes: tuple[str, ...] = ()
 
 
-def projection_from_dicom(
-    tags: Dataset,
-    size: tuple[int, int],
-    view: str | ArrayLike | None = None,
-    spacing: float | tuple[float, float] | None = None,
-    source_to_detector: float | None = None,
-    source_to_isocentre: float | None = None,
-    isocentre: ArrayLike | None = None,
-    parallel: bool = False,
-    name: str = "The radiograph",
-) -> Placement:
-    """The projection of a picture of ``size`` (rows, columns) from its ``tags`` and from what the caller knows better.
+@dataclass(frozen=True, eq=False)
+class KnownGeometry:
+    """What the caller knows of a radiograph's geometry better than its tags; ``None`` for what it does not.
 
-    Lengths are mm. ``spacing`` is at the detector (one number, or between rows and between columns). What is given wins
-    over the tags. Missing distances get defaults, which the notes say. The beam is aimed at ``isocentre``; without it at
+    - ``view``: a word of :data:`views.VIEW_WORDS` or a beam axis (LPS);
+    - ``spacing``: mm at the detector, one number or (between rows, between columns); of a CT localizer in the isocentre;
+    - ``source_to_detector``, ``source_to_isocentre``: mm;
+    - ``isocentre``: LPS mm of the point the beam is aimed at; of a CT localizer, where its central ray crosses its middle line;
+    - ``beam``: one of :data:`views.BEAMS`.
+    """
+
+    view: str | ArrayLike | None = None
+    spacing: float | tuple[float, float] | None = None
+    source_to_detector: float | None = None
+    source_to_isocentre: float | None = None
+    isocentre: ArrayLike | None = None
+    beam: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.beam is not None and self.beam not in views.BEAMS:
+            raise InputError(f"The beam {self.beam!r} is not known: use one of {', '.join(views.BEAMS)}, or leave it out.")
+
+
+#: Nothing is known beside the tags.
+UNKNOWN = KnownGeometry()
+
+
+def projection_from_dicom(
+    tags: Dataset, size: tuple[int, int], known: KnownGeometry = UNKNOWN, name: str = "The radiograph"
+) -> Placement:
+    """The projection of a picture of ``size`` (rows, columns) from its ``tags`` and from what is ``known`` better.
+
+    The beam stands still; :func:`XRayTo3DLib.io.scanned.placed_by_dicom` is for every kind of it. What is known wins over the
+    tags. Missing distances get defaults, which the notes say. The beam is aimed at the known isocentre; without it at
     the isocentre of an RT image, or from where the tags place the picture in the patient, and else, as DICOM does not say where
     the patient lies, at the origin. ``name`` begins the sentences of errors.
 
-    Raises :class:`InputError` when the view or the spacing is neither given nor in the tags, and when what the tags say of the
+    Raises :class:`InputError` when the view or the spacing is neither known nor in the tags, and when what the tags say of the
     view contradicts itself.
     """
+    view, isocentre, parallel = known.view, known.isocentre, known.beam == "parallel"
     notes: list[str] = []
     rt = has_gantry(tags) and not parallel
     stated, reason = (stated_rt_view(tags, name), "") if has_gantry(tags) else stated_view(tags, notes, name)
     beam, of_tags = _beam(view, stated, reason, notes, name)
-    far = None if parallel else distances(tags, source_to_detector, source_to_isocentre, notes, name)
-    spacing = detector_spacing(tags, far, notes, name) if spacing is None else given_spacing(tags, spacing, notes, name)
+    far = None if parallel else distances(tags, known.source_to_detector, known.source_to_isocentre, notes, name)
+    given = known.spacing
+    spacing = detector_spacing(tags, far, notes, name) if given is None else given_spacing(tags, given, notes, name)
     plane = None if rt else orientation.image_plane(tags)
     point = _aim(tags, isocentre, rt, notes)
     if far is not None and rt and of_tags:
@@ -75,7 +96,7 @@ def projection_from_dicom(
             f"{far.detector:g} mm: correct the distances."
         )
     flat = views.view_projection(beam.direction, point, size, spacing, None, 0.0, beam.from_detector)
-    behind = (source_to_isocentre or 0.0) if far is None else far.detector - far.isocentre
+    behind = (known.source_to_isocentre or 0.0) if far is None else far.detector - far.isocentre
     if plane is not None:
         placed = _in_plane(flat, plane, beam, behind, isocentre, tags, notes, name)
     else:

@@ -19,7 +19,7 @@ from XRayTo3DLib.images.identity import PatientStudy
 from XRayTo3DLib.images.marker import GUESSED_MM
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.io.dicom_frames import chosen_frame, frame_count, frame_tags
-from XRayTo3DLib.io.dicom_geometry import Placement
+from XRayTo3DLib.io.dicom_geometry import KnownGeometry, Placement
 from XRayTo3DLib.io.dicom_headers import check_dicom, read_header, word
 from XRayTo3DLib.io.dicom_kinds import check_is_xray
 from XRayTo3DLib.io.dicom_values import dicom_reading
@@ -119,17 +119,8 @@ def read_radiograph(
     else:
         if spacing is None and image is not None:
             spacing = image.GetSpacing()[1], image.GetSpacing()[0]
-        placement = placed_by_dicom(
-            header or Dataset(),
-            reading.values.shape,
-            view,
-            spacing,
-            source_to_detector,
-            source_to_isocentre,
-            isocentre,
-            beam,
-            str(path),
-        )
+        known = KnownGeometry(view, spacing, source_to_detector, source_to_isocentre, isocentre, beam)
+        placement = placed_by_dicom(header or Dataset(), reading.values.shape, known, str(path))
     found = line_integrals(reading, str(path))
     unknown = found.unknown
     if stored is not None:

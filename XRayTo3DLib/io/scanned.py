@@ -23,7 +23,7 @@ from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry import views
 from XRayTo3DLib.geometry.projection import Projection
 from XRayTo3DLib.geometry.vectors import ArrayLike, unit, vector
-from XRayTo3DLib.io.dicom_geometry import Placement, projection_from_dicom
+from XRayTo3DLib.io.dicom_geometry import UNKNOWN, KnownGeometry, Placement, projection_from_dicom
 from XRayTo3DLib.io.dicom_headers import length, number, numbers, word
 from XRayTo3DLib.io.dicom_kinds import is_localizer
 from XRayTo3DLib.io.dicom_orientation import image_plane
@@ -58,44 +58,29 @@ def is_slot_scan(tags: Dataset) -> bool:
 
 
 def placed_by_dicom(
-    tags: Dataset,
-    size: tuple[int, int],
-    view: str | ArrayLike | None = None,
-    spacing: float | tuple[float, float] | None = None,
-    source_to_detector: float | None = None,
-    source_to_isocentre: float | None = None,
-    isocentre: ArrayLike | None = None,
-    beam: str | None = None,
-    name: str = "The radiograph",
+    tags: Dataset, size: tuple[int, int], known: KnownGeometry = UNKNOWN, name: str = "The radiograph"
 ) -> Placement:
-    """:func:`projection_from_dicom` for every kind of beam.
-
-    ``beam`` is one of :data:`views.BEAMS`, or ``None`` for what the tags say. For a localizer ``spacing`` is that in the
-    isocentre, and ``isocentre`` (LPS mm) the point where its central ray crosses the picture's middle line.
-    """
-    if beam is not None and beam not in views.BEAMS:
-        raise InputError(f"The beam {beam!r} is not known: use one of {', '.join(views.BEAMS)}, or leave it out.")
-    if is_localizer(tags) and beam in (None, "scanned"):
-        found = _localizer(tags, size, view, spacing, source_to_isocentre, isocentre, name)
-        if source_to_detector is not None:
+    """:func:`projection_from_dicom` for every kind of beam, which is that of the tags unless it is known."""
+    if is_localizer(tags) and known.beam in (None, "scanned"):
+        found = _localizer(tags, size, known, name)
+        if known.source_to_detector is not None:
             said = "The source-to-detector distance changes nothing: the picture of a CT localizer is measured in the isocentre."
             found = replace(found, notes=(*found.notes, said))
         return found
     notes: tuple[str, ...] = ()
-    slot = beam == "scanned" or (beam is None and is_slot_scan(tags))
-    if slot and source_to_detector is None and length(tags, "DistanceSourceToDetector") is None:
+    slot = known.beam == "scanned" or (known.beam is None and is_slot_scan(tags))
+    if slot and known.source_to_detector is None and length(tags, "DistanceSourceToDetector") is None:
         is_slot = is_slot_scan(tags)
-        source_to_detector, usual = _SLOT if is_slot else (views.SCANNER_SOURCE_TO_DETECTOR, views.SCANNER_SOURCE_TO_ISOCENTRE)
-        notes = (f"The source-to-detector distance is unknown: {source_to_detector:g} mm is assumed, that of a {_kind(is_slot)}.",)
-        if source_to_isocentre is None and length(tags, "DistanceSourceToPatient") is None:
-            source_to_isocentre = usual
+        detector, usual = _SLOT if is_slot else (views.SCANNER_SOURCE_TO_DETECTOR, views.SCANNER_SOURCE_TO_ISOCENTRE)
+        notes = (f"The source-to-detector distance is unknown: {detector:g} mm is assumed, that of a {_kind(is_slot)}.",)
+        known = replace(known, source_to_detector=detector)
+        if known.source_to_isocentre is None and length(tags, "DistanceSourceToPatient") is None:
+            known = replace(known, source_to_isocentre=usual)
             notes = (*notes, f"The source-to-isocentre distance is unknown: {usual:g} mm is assumed.")
-    found = projection_from_dicom(
-        tags, size, view, spacing, source_to_detector, source_to_isocentre, isocentre, beam == "parallel", name
-    )
+    found = projection_from_dicom(tags, size, known, name)
     if not slot:
         return found
-    return _travelling(replace(found, notes=(*found.notes, *notes)), tags, spacing is None)
+    return _travelling(replace(found, notes=(*found.notes, *notes)), tags, known.spacing is None)
 
 
 def _kind(is_slot: bool) -> str:
@@ -125,18 +110,11 @@ def _scan_axis(row: np.ndarray, column: np.ndarray) -> str:
     return "column" if abs(column[2]) >= abs(row[2]) else "row"
 
 
-def _localizer(
-    tags: Dataset,
-    size: tuple[int, int],
-    view: str | ArrayLike | None,
-    spacing: float | tuple[float, float] | None,
-    to_isocentre: float | None,
-    isocentre: ArrayLike | None,
-    name: str,
-) -> Placement:
+def _localizer(tags: Dataset, size: tuple[int, int], known: KnownGeometry, name: str) -> Placement:
+    view, isocentre = known.view, known.isocentre
     notes: list[str] = []
-    pixel = _spacing_at_isocentre(tags, spacing, name)
-    distance = _source_to_isocentre(tags, to_isocentre, notes)
+    pixel = _spacing_at_isocentre(tags, known.spacing, name)
+    distance = _source_to_isocentre(tags, known.source_to_isocentre, notes)
     plane = image_plane(tags)
     if plane is None:
         return _unplaced(size, view, pixel, distance, isocentre, notes, name)

@@ -15,6 +15,7 @@ import signal, sys, time
 from pathlib import Path
 from XRayTo3DLib.cli import start
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background of a shell
 point, place = sys.argv[1], Path(sys.argv[2])
 sys.argv = ["xrayto3d", "models", "list"]
 

@@ -10,7 +10,7 @@ from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.iec import PATIENT_POSITIONS
 from XRayTo3DLib.geometry.views import carm_direction
 from XRayTo3DLib.io.dicom_frames import chosen_frame, frame_tags
-from XRayTo3DLib.io.dicom_geometry import projection_from_dicom
+from XRayTo3DLib.io.dicom_geometry import KnownGeometry, projection_from_dicom
 from XRayTo3DLib.io.dicom_kinds import check_is_xray
 
 AXES = {"L": (1, 0, 0), "R": (-1, 0, 0), "P": (0, 1, 0), "A": (0, -1, 0), "H": (0, 0, 1), "F": (0, 0, -1)}
@@ -29,7 +29,7 @@ def code(value: str, meaning: str = "", scheme: str = "SCT", **more) -> list[Dat
 
 
 def placed(view=None, size=(40, 60), **values):
-    return projection_from_dicom(tags(**{"ViewPosition": "AP", **DX, **values}), size, view)
+    return projection_from_dicom(tags(**{"ViewPosition": "AP", **DX, **values}), size, KnownGeometry(view))
 
 
 def test_rows_and_columns_run_as_the_letters_say():
@@ -169,8 +169,8 @@ def test_pixel_spacings_by_what_they_are_calibrated_for():
     oblong = tags(**{**DX, **none, "PixelAspectRatio": [2, 1], "ViewPosition": "AP"})
     for spacing in (None, 0.5):
         with pytest.raises(InputError, match="2:1"):
-            projection_from_dicom(oblong, (40, 60), spacing=spacing)
-    assert projection_from_dicom(oblong, (40, 60), spacing=(1.0, 0.5)).projection.spacing == (1.0, 0.5)
+            projection_from_dicom(oblong, (40, 60), KnownGeometry(spacing=spacing))
+    assert projection_from_dicom(oblong, (40, 60), KnownGeometry(spacing=(1.0, 0.5))).projection.spacing == (1.0, 0.5)
 
 
 def test_tilted_columns_detectors_and_tables():

@@ -13,7 +13,7 @@ from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.iec import source_direction
 from XRayTo3DLib.geometry.views import carm_direction, view_projection
 from XRayTo3DLib.images.radiograph import Radiograph
-from XRayTo3DLib.io.dicom_geometry import projection_from_dicom
+from XRayTo3DLib.io.dicom_geometry import KnownGeometry, projection_from_dicom
 from XRayTo3DLib.io.radiograph_values import PICTURE_WHITE
 from XRayTo3DLib.io.radiographs import read_radiograph, write_radiograph
 
@@ -112,7 +112,7 @@ def test_damaged_tags_count_as_missing():
     tags = {"ImagerPixelSpacing": "0\\0", "PixelSpacing": "abc", "DistanceSourceToDetector": "-5", "ViewPosition": "PA"}
     with pytest.raises(InputError, match="pixel spacing"):
         projection_from_dicom(header(tags), (4, 5))
-    placed = projection_from_dicom(header(tags), (4, 5), spacing=1.0)
+    placed = projection_from_dicom(header(tags), (4, 5), KnownGeometry(spacing=1.0))
     assert placed.projection.source_to_detector == pytest.approx(1500)
 
 
