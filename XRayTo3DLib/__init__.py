@@ -50,6 +50,9 @@ _PUBLIC = {
     "reconstruction.methods.registry": ["find_method"],
     "reconstruction.pipeline": ["reconstruct"],
     "reconstruction.refine": ["refine"],
+    "shapes.base": ["OrganShape", "ShapeEstimate", "ShapeSystem"],
+    "shapes.answer": ["organ_shape"],
+    "shapes.labels": ["read_labels"],
     "anatomy.segmentation": ["segment_ct"],
     "anatomy.surfaces": ["Surface", "extract_surface", "extract_surfaces"],
 }

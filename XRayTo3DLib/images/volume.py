@@ -27,9 +27,9 @@ _SAMPLED = 100
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """A scalar volume: ``array`` [z, y, x], its ``grid`` (LPS, mm) and its ``unit``, ``"HU"`` or ``"1/mm"``.
+    """A scalar volume: ``array`` [z, y, x], its ``grid`` (LPS, mm) and its ``unit``, ``"HU"``, ``"1/mm"`` or ``"1"``.
 
-    ``notes`` are sentences for the user: what was left out, filled in or resampled when it was read.
+    The unit 1 is that of probabilities and shares, which are neither HU nor attenuation and never become either. ``notes`` are sentences for the user: what was left out, filled in or resampled when it was read.
     """
 
     array: np.ndarray
@@ -40,8 +40,8 @@ class Volume:
     def __post_init__(self) -> None:
         if self.array.shape != self.grid.shape:
             raise InputError(f"The volume has the shape {self.array.shape} but its grid has {self.grid.shape}.")
-        if self.unit not in ("HU", "1/mm"):
-            raise InputError(f"The unit of a volume is HU or 1/mm, not {self.unit!r}.")
+        if self.unit not in ("HU", "1/mm", "1"):
+            raise InputError(f"The unit of a volume is HU, 1/mm or 1, not {self.unit!r}.")
 
 
 def check_ct(volume: Volume, name: str = "The volume") -> None:
@@ -95,6 +95,8 @@ def to_attenuation(volume: Volume) -> Volume:
     """HU to 1/mm: ``mu = mu_water (1 + HU / 1000)``, not below 0; float32. A volume in 1/mm is returned as it is."""
     if volume.unit == "1/mm":
         return volume
+    if volume.unit == "1":
+        raise InputError("A volume of probabilities has no attenuation: give a CT or a reconstruction.")
     # In place: a CT is large, and every copy of it takes longer than an X-ray of it.
     mu = volume.array.astype(np.float32)
     mu += np.float32(1000)
@@ -106,4 +108,6 @@ def to_hu(volume: Volume) -> Volume:
     """1/mm to HU, float32, the inverse of :func:`to_attenuation` above -1000 HU."""
     if volume.unit == "HU":
         return volume
+    if volume.unit == "1":
+        raise InputError("A volume of probabilities has no HU: give a CT or a reconstruction.")
     return Volume(((volume.array / MU_WATER - 1) * 1000).astype(np.float32), volume.grid, "HU")
