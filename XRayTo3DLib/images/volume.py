@@ -29,7 +29,8 @@ _SAMPLED = 100
 class Volume:
     """A scalar volume: ``array`` [z, y, x], its ``grid`` (LPS, mm) and its ``unit``, ``"HU"``, ``"1/mm"`` or ``"1"``.
 
-    The unit 1 is that of probabilities and shares, which are neither HU nor attenuation and never become either. ``notes`` are sentences for the user: what was left out, filled in or resampled when it was read.
+    The unit 1 is that of probabilities and shares, which are neither HU nor attenuation and never become either.
+    ``notes`` are sentences for the user: what was left out, filled in or resampled when it was read.
     """
 
     array: np.ndarray

@@ -84,7 +84,7 @@ class OrganShape:
 
 
 class ShapeSystem(Protocol):
-    """A system that finds organs. Models whose card names its ``interface`` run through it; a baseline needs no model (``None``)."""
+    """A system that finds organs: it runs the models whose card names its ``interface``; a baseline needs none (``None``)."""
 
     #: What tables call it where it runs without a model.
     name: str

@@ -24,9 +24,7 @@ def setting_name(views: int, masks: Masks) -> str:
     return f"{count}_mask" if any(mask is not None for mask in masks) else count
 
 
-def volume_interval(
-    card: dict[str, Any], organ: str, views: int, masks: Masks, volume_ml: float
-) -> tuple[float, float] | None:
+def volume_interval(card: dict[str, Any], organ: str, views: int, masks: Masks, volume_ml: float) -> tuple[float, float] | None:
     """The 90 % interval in mL by the factors of a model's card; ``None`` when it has none.
 
     A setting that was not measured takes the widest of those that were, and more than two views those of two.
