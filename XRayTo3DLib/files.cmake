@@ -154,6 +154,14 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/report/reconstruction.py
   XRayTo3DLib/report/rendering.py
   XRayTo3DLib/report/sections.py
+  XRayTo3DLib/shapes/__init__.py
+  XRayTo3DLib/shapes/answer.py
+  XRayTo3DLib/shapes/base.py
+  XRayTo3DLib/shapes/interval.py
+  XRayTo3DLib/shapes/labels.py
+  XRayTo3DLib/shapes/organs.py
+  XRayTo3DLib/shapes/outlines.py
+  XRayTo3DLib/shapes/registry.py
   XRayTo3DLib/simulation/__init__.py
   XRayTo3DLib/simulation/beam.py
   XRayTo3DLib/simulation/detector.py
