@@ -29,7 +29,7 @@ def volume_interval(card: dict[str, Any], organ: str, views: int, masks: Masks, 
 
     A setting that was not measured takes the widest of those that were, and more than two views those of two.
     """
-    entry = next((s for s in card["outputs"].get("structures", []) if s["name"] == organ), {})
+    entry: dict[str, Any] = next((s for s in card["outputs"].get("structures", []) if s["name"] == organ), {})
     known: dict[str, Sequence[float]] = entry.get("volume_interval", {})
     if not known:
         return None

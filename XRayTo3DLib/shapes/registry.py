@@ -13,7 +13,8 @@ from XRayTo3DLib.shapes.base import ShapeSystem
 #: Tasks of models that give organs.
 TASKS = ("shape", "mesh")
 #: Systems that run models, by the name of their interface, the one that is preferred first. A new one is a file and a line here.
-SYSTEMS: dict[str, ShapeSystem] = {system.interface: system for system in ()}
+_SYSTEMS: tuple[ShapeSystem, ...] = ()
+SYSTEMS: dict[str, ShapeSystem] = {system.interface: system for system in _SYSTEMS}
 
 
 def system_for(card: dict[str, Any]) -> ShapeSystem:
