@@ -71,13 +71,13 @@ def run(args: argparse.Namespace) -> None:
     from XRayTo3DLib.cli.threads import use_threads
     from XRayTo3DLib.training.export import export
     from XRayTo3DLib.training.fit import fit
-    from XRayTo3DLib.training.subjects import load_subjects
     from XRayTo3DLib.training.systems import system_of
 
     use_threads(args.threads)
-    subjects = load_subjects(recipe.data, args.data, args.cache or user_folder("cache") / "training")
+    system = system_of(recipe)
+    subjects = system.subjects(recipe.data, args.data, args.cache or user_folder("cache") / "training")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     print(f"{len(subjects)} CTs, {device}, checkpoint in {folder}")
-    fit(recipe, system_of(recipe).task(recipe, subjects), folder, None if args.minutes is None else 60 * args.minutes, device)
+    fit(recipe, system.task(recipe, subjects), folder, None if args.minutes is None else 60 * args.minutes, device)
     if args.export is not None:
         print(export(recipe, folder, args.export))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,20 @@ _PARTS = {"network": dict, "average": dict, "optimiser": dict, "step": int}
 
 
 def write_checkpoint(
-    path: Path, network: torch.nn.Module, average: torch.nn.Module, optimiser: torch.optim.Optimizer, step: int
+    path: Path, network: torch.nn.Module, average: torch.nn.Module, optimisers: Sequence[torch.optim.Optimizer], step: int
 ) -> None:
-    """Replace the checkpoint; :class:`InputError` when it cannot be written, and the old one stays."""
+    """Replace the checkpoint; :class:`InputError` when it cannot be written, and the old one stays.
+
+    ``optimisers``: the network's, and the critic's if it has one.
+    """
     state = {
         "network": network.state_dict(),
         "average": average.state_dict(),
-        "optimiser": optimiser.state_dict(),
+        "optimiser": optimisers[0].state_dict(),
         "step": step,
     }
+    if len(optimisers) > 1:
+        state["critic"] = optimisers[1].state_dict()
     buffer = io.BytesIO()  # torch's own writer reports a full disk as an assertion, and late
     torch.save(state, buffer)
     with writing(path) as temporary:

@@ -73,8 +73,11 @@ def export(
     """Write the averaged network of ``folder/checkpoint.pt`` as a model file at ``path``."""
     source = folder / NAME
     state = read_checkpoint(source)
-    network = system_of(recipe).build(recipe)
+    system = system_of(recipe)
+    network = system.build(recipe)
     load_weights(network, state["average"], f"The checkpoint {source}")
+    if system.exported is not None:
+        network = system.exported(network)
     parameters = sum(p.numel() for p in network.parameters())
     save_model(network, card_of(recipe, state["step"], parameters, metrics or [], commit), path)
     return path

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.training.checkpoint import NAME, first_weights, load_weights, read_checkpoint, write_checkpoint
 from XRayTo3DLib.training.recipes import Recipe, Schedule
-from XRayTo3DLib.training.task import B, Task
+from XRayTo3DLib.training.task import AdversarialTask, B, Task
 
 #: Steps in a row without a finite gradient after which a training has failed; a single one is left out.
 _LOST = 50
@@ -40,7 +40,8 @@ def fit(recipe: Recipe, task: Task[B], folder: Path, stop_after: float | None = 
 
     ``folder`` receives ``checkpoint.pt`` (replaced whole every ``checkpoint_every`` steps) and ``log.csv`` (step, mean of the
     task's figure, seconds); a run that finds a checkpoint goes on from it and ends at the same weights as one that was never
-    stopped. The learning rate follows the recipe's ``steps``, also when that number was changed between runs. Raises
+    stopped. The learning rate follows the recipe's ``steps``, also when that number was changed between runs. An
+    :class:`AdversarialTask` has a second optimiser, and its two parts learn in turn. Raises
     :class:`InputError` when the checkpoint is damaged or another recipe's, when nothing can be written, and when the loss stays
     not finite.
     """
@@ -49,13 +50,14 @@ def fit(recipe: Recipe, task: Task[B], folder: Path, stop_after: float | None = 
     state = read_checkpoint(checkpoint, device) if checkpoint.exists() else None
     network = (task.build() if state else start(recipe, task)).to(device)
     average = copy.deepcopy(network).requires_grad_(False)
-    optimiser = torch.optim.AdamW(network.parameters(), weight_decay=schedule.weight_decay, betas=(0.9, 0.98))
+    parts = _parts(network, task, schedule)
     first = 0
     if state is not None:
         load_weights(network, state["network"], f"The checkpoint {checkpoint}")
         load_weights(average, state["average"], f"The checkpoint {checkpoint}")
         try:
-            optimiser.load_state_dict(state["optimiser"])
+            for part, name in zip(parts, ("optimiser", "critic"), strict=False):
+                part.optimiser.load_state_dict(state[name])
         except Exception:  # whatever a foreign state lacks
             raise InputError(f"The checkpoint {checkpoint} is of another training: use its own recipe.") from None
         first = state["step"]
@@ -64,16 +66,18 @@ def fit(recipe: Recipe, task: Task[B], folder: Path, stop_after: float | None = 
     lost = 0
     with tqdm(total=schedule.steps, initial=first, desc=recipe.name, unit="step") as bar:
         for step in range(first, schedule.steps):
-            for group in optimiser.param_groups:
-                group["lr"] = learning_rate(step, schedule)
-            losses = task.loss(network, task.batch(step, torch.device(device)))
-            optimiser.zero_grad(set_to_none=True)
-            losses.total.backward()
-            norm = torch.nn.utils.clip_grad_norm_(network.parameters(), schedule.gradient_limit)
-            if bool(torch.isfinite(norm)):  # a rare overflow must not end the run
-                optimiser.step()
-                figures.append(float(losses.figure))
-            lost = 0 if bool(torch.isfinite(norm)) else lost + 1
+            rate = learning_rate(step, schedule)
+            batch = task.batch(step, torch.device(device))
+            finite = True
+            if isinstance(task, AdversarialTask):
+                finite = parts[1].learn(task.critic_loss(network, batch), rate, schedule.gradient_limit)
+            if not isinstance(task, AdversarialTask) or (step + 1) % task.critic_turns == 0:
+                losses = task.loss(network, batch)
+                right = parts[0].learn(losses.total, rate, schedule.gradient_limit)
+                finite = finite and right
+                if right:
+                    figures.append(float(losses.figure))
+            lost = 0 if finite else lost + 1
             if lost >= min(_LOST, schedule.steps):
                 raise InputError(
                     f"The training of {recipe.name} gave no finite gradient in {lost} steps before step {step + 1}: lower the "
@@ -83,16 +87,52 @@ def fit(recipe: Recipe, task: Task[B], folder: Path, stop_after: float | None = 
             with torch.no_grad():
                 for mean, value in zip(average.parameters(), network.parameters(), strict=True):
                     mean.lerp_(value, 1 - decay)
+                for kept, now in zip(average.buffers(), network.buffers(), strict=True):  # statistics of batch normalisation
+                    kept.copy_(now)
             bar.set_postfix({task.figure: f"{_mean(figures[-100:]):.4f}"}, refresh=False)
             bar.update()
             out_of_time = stop_after is not None and time.monotonic() - started > stop_after
             if (step + 1) % schedule.checkpoint_every == 0 or step + 1 == schedule.steps or out_of_time:
-                write_checkpoint(checkpoint, network, average, optimiser, step + 1)
+                write_checkpoint(checkpoint, network, average, [part.optimiser for part in parts], step + 1)
                 _log(folder / "log.csv", step + 1, _mean(figures), time.monotonic() - started)
                 figures.clear()
             if out_of_time:
                 break
     return average
+
+
+class _Part:
+    """Parameters that are learned together, with their optimiser."""
+
+    def __init__(self, parameters: list[torch.nn.Parameter], weight_decay: float, betas: tuple[float, float], rate: float) -> None:
+        self.parameters = parameters
+        self.optimiser = torch.optim.AdamW(parameters, weight_decay=weight_decay, betas=betas)
+        self.rate = rate
+
+    def learn(self, loss: torch.Tensor, rate: float, limit: float) -> bool:
+        """One step down this loss, unless its gradient is not finite: a rare overflow must not end the run."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate * self.rate
+        gradients = torch.autograd.grad(loss, self.parameters, allow_unused=True)
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            parameter.grad = gradient
+        finite = bool(torch.isfinite(torch.nn.utils.clip_grad_norm_(self.parameters, limit)))
+        if finite:
+            self.optimiser.step()
+        return finite
+
+
+def _parts(network: torch.nn.Module, task: Task[B], schedule: Schedule) -> list[_Part]:
+    """All parameters, or those of an adversarial task apart: first the rest's, then the critic's."""
+    if not isinstance(task, AdversarialTask):
+        return [_Part([*network.parameters()], schedule.weight_decay, (0.9, 0.98), 1.0)]
+    critic = [*task.critic(network).parameters()]
+    kept = {id(parameter) for parameter in critic}
+    rest = [parameter for parameter in network.parameters() if id(parameter) not in kept]
+    return [
+        _Part(rest, schedule.weight_decay, task.betas, 1.0),
+        _Part(critic, schedule.weight_decay, task.betas, task.critic_rate),
+    ]
 
 
 def _mean(values: list[float]) -> float:

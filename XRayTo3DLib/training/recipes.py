@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import jsonschema
 
@@ -25,8 +26,18 @@ else:
     import tomli as tomllib
 
 _FOLDER = Path(__file__).parent
+
+
+class Settings(Protocol):
+    """The typed tables of a system."""
+
+    def problem(self, groups: Sequence[str]) -> str | None:
+        """What is wrong between values that are right on their own, or ``None``; ``groups``: those of the recipe's data."""
+
+
+S = TypeVar("S", bound=Settings)
 #: What may be trained: the typed tables of each system, by the name of its folder.
-SYSTEMS: dict[str, type[LiftedViews]] = {"lifted_views": LiftedViews}
+SYSTEMS: dict[str, type[Settings]] = {"lifted_views": LiftedViews}
 #: A recipe is a page of text.
 _LARGEST = 1_000_000
 
@@ -89,7 +100,7 @@ class CardText:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Generic[S]):
     """A recipe: ``settings`` are the system's own tables, ``init`` a model or checkpoint whose weights are the first ones."""
 
     name: str
@@ -98,7 +109,7 @@ class Recipe:
     schedule: Schedule
     data: tuple[Source, ...]
     card: CardText
-    settings: LiftedViews
+    settings: S
     init: str = ""
 
 
@@ -107,7 +118,7 @@ def bundled_recipes() -> dict[str, Path]:
     return {path.stem: path for path in sorted(_FOLDER.glob("*/*.toml"))}
 
 
-def load_recipe(name_or_path: str | Path) -> Recipe:
+def load_recipe(name_or_path: str | Path) -> Recipe[Any]:
     """A recipe by bundled name or by path; :class:`InputError` when it is missing, not TOML, or any value in it is wrong."""
     path = Path(name_or_path)
     if path.suffix != ".toml":
@@ -133,7 +144,7 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
         raise InputError(f"The recipe {path} is not valid TOML ({_short(str(error))}): correct it.") from None
 
 
-def recipe_of(table: dict[str, Any], where: str) -> Recipe:
+def recipe_of(table: dict[str, Any], where: str) -> Recipe[Any]:
     """A recipe's tables as checked, typed values; ``where`` names them in an :class:`InputError`."""
     place = not_finite(table)
     if place is not None:
@@ -148,7 +159,7 @@ def recipe_of(table: dict[str, Any], where: str) -> Recipe:
     rest = {k: v for k, v in table.items() if k not in settings}
     _check(rest, _validator(_FOLDER), where)
     _check(settings, own, where)
-    recipe = typed(Recipe, {**rest, "settings": settings})
+    recipe: Recipe[Any] = typed(Recipe, {**rest, "settings": typed(SYSTEMS[system], settings)})
     low, high = recipe.card.spacing_mm
     problem = (
         f"card/spacing_mm: {low:g} is above {high:g}" if low > high else recipe.settings.problem([s.group for s in recipe.data])

@@ -4,27 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from XRayTo3DLib.training.lifted_views import task as lifted_views
-from XRayTo3DLib.training.recipes import Recipe
-from XRayTo3DLib.training.subjects import Subject
+from XRayTo3DLib.training.recipes import Recipe, Source
+from XRayTo3DLib.training.subjects import load_subjects
 from XRayTo3DLib.training.task import Task
 
 
 @dataclass(frozen=True)
 class System:
-    """``task``: what the engine trains; ``build``: the untrained network; ``card``: what a card says of its inputs and outputs."""
+    """What the engine needs of a system.
 
-    task: Callable[[Recipe, Sequence[Subject]], Task[Any]]
-    build: Callable[[Recipe], torch.nn.Module]
-    card: Callable[[Recipe], dict[str, Any]]
+    ``task``: what is trained; ``build``: the untrained network; ``card``: what a card says of its inputs and outputs; ``subjects``:
+    reads the data of a recipe (its sources, the data folder, the cache folder); ``exported``: the part of a trained network that
+    goes into the model file, where that is not the whole (``None``).
+    """
+
+    task: Callable[[Any, Sequence[Any]], Task[Any]]
+    build: Callable[[Any], torch.nn.Module]
+    card: Callable[[Any], dict[str, Any]]
+    subjects: Callable[[Sequence[Source], Path, Path], Sequence[Any]] = load_subjects
+    exported: Callable[[torch.nn.Module], torch.nn.Module] | None = None
 
 
 #: By the name of the folder.
-SYSTEMS = {"lifted_views": System(lifted_views.LiftedViewsTask, lifted_views.build, lifted_views.card)}
+SYSTEMS: dict[str, System] = {"lifted_views": System(lifted_views.LiftedViewsTask, lifted_views.build, lifted_views.card)}
 
 
 def system_of(recipe: Recipe) -> System:

@@ -21,7 +21,7 @@ from XRayTo3DLib.images.volume import MU_WATER
 from XRayTo3DLib.projection.projector import project
 from XRayTo3DLib.reconstruction.methods import virtual_detector
 from XRayTo3DLib.training.augmentation import annealed, rotation, sample, smooth_field
-from XRayTo3DLib.training.lifted_views.settings import Augmentation, Views
+from XRayTo3DLib.training.lifted_views.settings import Augmentation, LiftedViews, Views
 from XRayTo3DLib.training.recipes import Recipe
 from XRayTo3DLib.training.subjects import Subject
 
@@ -53,7 +53,7 @@ class Batch:
 class Examples:
     """Draws the batches of a recipe from its subjects."""
 
-    def __init__(self, recipe: Recipe, subjects: Sequence[Subject]) -> None:
+    def __init__(self, recipe: Recipe[LiftedViews], subjects: Sequence[Subject]) -> None:
         if not subjects:
             raise InputError(f"There is no CT to train {recipe.name} on: name a data folder that holds some.")
         self.recipe = recipe

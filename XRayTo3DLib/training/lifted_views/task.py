@@ -11,13 +11,14 @@ import torch
 from XRayTo3DLib.training.lifted_views.examples import Batch, Examples
 from XRayTo3DLib.training.lifted_views.loss import loss_of
 from XRayTo3DLib.training.lifted_views.network import ReconstructionNetwork
+from XRayTo3DLib.training.lifted_views.settings import LiftedViews
 from XRayTo3DLib.training.precision import convolutions
 from XRayTo3DLib.training.recipes import Recipe
 from XRayTo3DLib.training.subjects import Subject
 from XRayTo3DLib.training.task import Losses
 
 
-def build(recipe: Recipe) -> ReconstructionNetwork:
+def build(recipe: Recipe[LiftedViews]) -> ReconstructionNetwork:
     """The untrained network of a recipe, by the recipe's seed; torch's own random state stays what it is."""
     arguments: dict[str, Any] = {
         key: list(value) if isinstance(value, tuple) else value
@@ -28,7 +29,7 @@ def build(recipe: Recipe) -> ReconstructionNetwork:
         return ReconstructionNetwork(**arguments)
 
 
-def card(recipe: Recipe) -> dict[str, Any]:
+def card(recipe: Recipe[LiftedViews]) -> dict[str, Any]:
     """What the model card says of what the network takes and gives."""
     return {
         "task": "volume",
@@ -56,7 +57,7 @@ class LiftedViewsTask:
 
     figure = "mse"
 
-    def __init__(self, recipe: Recipe, subjects: Sequence[Subject]) -> None:
+    def __init__(self, recipe: Recipe[LiftedViews], subjects: Sequence[Subject]) -> None:
         self.recipe = recipe
         self.examples = Examples(recipe, subjects)
 

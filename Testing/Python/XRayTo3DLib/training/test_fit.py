@@ -60,6 +60,28 @@ class Lost(Line):
         return x, y if step < 3 else y * torch.nan
 
 
+class Duel(Line):
+    """Adversaries: points of a critic that follow a number in the batch, and a line that is drawn towards them every second step."""
+
+    critic_turns, critic_rate, betas = 2, 2.0, (0.5, 0.9)
+
+    def build(self):
+        with torch.random.fork_rng():
+            torch.manual_seed(1)
+            return torch.nn.ModuleDict({"line": torch.nn.Linear(1, 1), "critic": torch.nn.Linear(1, 1), "norm": torch.nn.BatchNorm1d(1)})
+
+    def critic(self, network):
+        return network["critic"]
+
+    def critic_loss(self, network, batch):
+        return (network["critic"](batch[0]) - batch[1]).square().mean()
+
+    def loss(self, network, batch):
+        network["norm"](batch[1])
+        error = (network["line"](batch[0]) - network["critic"](batch[0])).square().mean()
+        return Losses(error, error.detach())
+
+
 def same(one: Path, other: Path) -> bool:
     a, b = (read_checkpoint(path / "checkpoint.pt") for path in (one, other))
     kinds = ("network", "average")
@@ -72,6 +94,31 @@ def test_any_task_is_trained_and_the_log_says_how_well(tmp_path):
     torch.testing.assert_close(torch.cat([average.weight[0], average.bias]).detach(), torch.tensor([3.0, -1.0]), atol=0.05, rtol=0)
     rows = np.loadtxt(tmp_path / "log.csv", delimiter=",")
     assert [*rows[:, 0]] == [100, 200, 300] and rows[2, 1] < 0.01 < rows[0, 1]
+
+
+def test_a_critic_and_the_rest_learn_in_turn_each_by_its_own_optimiser(tmp_path):
+    task = Duel()
+    before = {name: value.clone() for name, value in task.build().state_dict().items()}
+    fit(tiny(schedule__steps=1), task, tmp_path / "one")
+    first = read_checkpoint(tmp_path / "one" / "checkpoint.pt")["network"]
+    changed = {name: not torch.equal(before[name], first[name]) for name in before}
+    assert changed["critic.weight"] and not changed["line.weight"]  # its turn is every second step
+    recipe = tiny(schedule__steps=400, schedule__learning_rate=0.1, schedule__checkpoint_every=100)
+    fit(recipe, task, tmp_path / "whole")
+    fit(recipe, task, tmp_path / "parts", stop_after=0.0)
+    average = fit(recipe, task, tmp_path / "parts")
+    assert same(tmp_path / "whole", tmp_path / "parts")
+    for part in ("critic", "line"):
+        found = torch.cat([average[part].weight[0], average[part].bias]).detach()
+        torch.testing.assert_close(found, torch.tensor([3.0, -1.0]), atol=0.05, rtol=0)
+    state = read_checkpoint(tmp_path / "whole" / "checkpoint.pt")
+    # The critic's steps and the rest's are counted apart; what no gradient reaches is averaged too.
+    assert [float(state[part]["state"][0]["step"]) for part in ("optimiser", "critic")] == [200, 400]
+    assert float(average["norm"].running_mean) == pytest.approx(0.5, abs=0.3) and int(average["norm"].num_batches_tracked) == 200
+    with pytest.raises(InputError, match="of another training"):
+        path = tmp_path / "whole" / "checkpoint.pt"
+        torch.save({key: value for key, value in state.items() if key != "critic"}, path)
+        fit(recipe, task, tmp_path / "whole")
 
 
 def test_this_systems_task_is_learned(subjects, tmp_path):
