@@ -61,14 +61,16 @@ class Lost(Line):
 
 
 class Duel(Line):
-    """Adversaries: points of a critic that follow a number in the batch, and a line that is drawn towards them every second step."""
+    """Adversaries: a critic that learns the points of a batch, and a line that is drawn towards it every second step."""
 
     critic_turns, critic_rate, betas = 2, 2.0, (0.5, 0.9)
 
     def build(self):
         with torch.random.fork_rng():
             torch.manual_seed(1)
-            return torch.nn.ModuleDict({"line": torch.nn.Linear(1, 1), "critic": torch.nn.Linear(1, 1), "norm": torch.nn.BatchNorm1d(1)})
+            return torch.nn.ModuleDict(
+                {"line": torch.nn.Linear(1, 1), "critic": torch.nn.Linear(1, 1), "norm": torch.nn.BatchNorm1d(1)}
+            )
 
     def critic(self, network):
         return network["critic"]
