@@ -109,6 +109,13 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/models/torchscript.py
   XRayTo3DLib/models/trust.py
   XRayTo3DLib/models/zoo.py
+  XRayTo3DLib/parametrized/__init__.py
+  XRayTo3DLib/parametrized/body.py
+  XRayTo3DLib/parametrized/examples.py
+  XRayTo3DLib/parametrized/landmarks.py
+  XRayTo3DLib/parametrized/regions.py
+  XRayTo3DLib/parametrized/skin.py
+  XRayTo3DLib/parametrized/surface_image.py
   XRayTo3DLib/progress.py
   XRayTo3DLib/projection/__init__.py
   XRayTo3DLib/projection/_numba/__init__.py
@@ -202,7 +209,10 @@ set(XRayTo3DLib_PYTHON_RESOURCES
   Resources/Calibration/shadows.json
   Resources/Models/SHA256SUMS
   Resources/Models/biplanar.pt
+  Resources/Regions/head_neck.json
+  Resources/Regions/torso.json
   XRayTo3DLib/models/model_card.schema.json
+  XRayTo3DLib/parametrized/region.schema.json
   XRayTo3DLib/report/report.html.j2
   XRayTo3DLib/training/lifted_views/biplanar.toml
   XRayTo3DLib/training/lifted_views/recipe.schema.json
