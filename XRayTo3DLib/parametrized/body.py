@@ -69,9 +69,14 @@ class Body:
         return np.asarray(self.grid.origin) + np.asarray(index)[:, ::-1] * np.asarray(self.grid.spacing)
 
     @cached_property
+    def sides(self) -> np.ndarray:
+        """bool [z, x]: the body as seen from the front."""
+        return np.asarray(self.mask.any(axis=1))
+
+    @cached_property
     def midline(self) -> float:
         """LPS x in mm of the patient's middle: half way between the sides of each slice, the median over the slices."""
-        sides = self.mask.any(axis=1)
+        sides = self.sides
         rows = np.flatnonzero(sides.any(axis=1))
         first = sides[rows].argmax(axis=1)
         last = sides.shape[1] - 1 - sides[rows, ::-1].argmax(axis=1)

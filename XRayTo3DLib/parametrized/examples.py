@@ -38,7 +38,7 @@ class Example:
         """bool [landmark]: which landmarks are there and inside the picture."""
         rows, columns = self.surface.projection.size
         inside = (self.points >= -0.5) & (self.points <= np.array([rows, columns]) - 0.5)
-        return inside.all(axis=1)
+        return np.asarray(inside.all(axis=1))
 
 
 def example_of(

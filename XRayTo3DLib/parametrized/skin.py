@@ -22,8 +22,8 @@ _LEAST_RECESS_MM = 12.0
 _CHIN_LEAN = 0.5
 #: How far above the neck the chin is looked for, and above the chin the tip of the nose and the back of the head.
 _CHIN_REACH_MM, _NOSE_MM, _OCCIPUT_MM, _NECK_MM = 150.0, (50.0, 110.0), (10.0, 190.0), (110.0, 10.0)
-#: What ends nearer to the field's end than this may go on beyond it.
-_END_MM, _STANDS_OUT_MM = 8.0, 2.0
+#: What ends nearer to the field's end than this may go on beyond it; a tip stands out by so much, and is flat within so much.
+_END_MM, _STANDS_OUT_MM, _FLAT_MM = 8.0, 2.0, 1.0
 
 
 def skin_points(body: Body, given: Mapping[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
@@ -64,13 +64,14 @@ class _Profile:
         self.x = _head_midline(body) if x is None else x
         grid = body.grid
         columns = np.abs(grid.origin[0] + np.arange(grid.size[0]) * grid.spacing[0] - self.x) <= max(_BAND_MM, grid.spacing[0])
-        band = body.mask[:, :, columns].any(axis=2)
+        band = np.asarray(body.mask[:, :, columns].any(axis=2))
         rows = np.flatnonzero(band.any(axis=1))
         self.rows = np.arange(rows[0], rows[-1] + 1)
         self.z = body.z(self.rows)
         band = band[self.rows]
-        first = _interpolated(band.argmax(axis=1).astype(float), band.any(axis=1))
-        last = _interpolated((band.shape[1] - 1 - band[:, ::-1].argmax(axis=1)).astype(float), band.any(axis=1))
+        shown = np.asarray(band.any(axis=1))
+        first = _interpolated(band.argmax(axis=1).astype(float), shown)
+        last = _interpolated((band.shape[1] - 1 - band[:, ::-1].argmax(axis=1)).astype(float), shown)
         sigma = _SMOOTH_MM / grid.spacing[2]
         # The skin is half a voxel outside the outermost centres.
         self.front = ndimage.gaussian_filter1d((first - 0.5) * grid.spacing[1] + grid.origin[1], sigma, mode="nearest")
@@ -100,14 +101,14 @@ class _Profile:
         if len(stretch) < 3:
             return None
         out = -self.front[stretch] if wall == "front" else self.back[stretch]
-        row = int(stretch[np.argmax(out)])
+        row = int(np.median(stretch[out >= out.max() - _FLAT_MM]))  # the skin goes in steps of voxels
         # It must stand out from both ends of the stretch: what still rises there has its tip beyond.
         stands_out = float(out.max() - max(out[0], out[-1]))
         return row if stands_out >= _STANDS_OUT_MM and self.z[-1] - self.z[row] > 2 * _END_MM else None
 
     def neck(self, chin: int) -> dict[str, np.ndarray]:
         """The sides of the neck where it is narrowest, when that is inside the field."""
-        grid, sides = self.body.grid, self.body.mask.any(axis=1)[self.rows]
+        grid, sides = self.body.grid, self.body.sides[self.rows]
         width = ndimage.gaussian_filter1d(sides.sum(axis=1) * grid.spacing[0], _SMOOTH_MM / grid.spacing[2], mode="nearest")
         stretch = np.flatnonzero((self.z >= self.z[chin] - _NECK_MM[0]) & (self.z <= self.z[chin] + _NECK_MM[1]))
         row = int(stretch[np.argmin(width[stretch])])
@@ -121,7 +122,7 @@ class _Profile:
 
 def _head_midline(body: Body) -> float:
     """LPS x in mm of the middle of head and neck: shoulders and arms, which are wider and seldom alike, do not count."""
-    sides = body.mask.any(axis=1)
+    sides = body.sides
     rows = np.flatnonzero(sides.any(axis=1))
     first = sides[rows].argmax(axis=1)
     last = sides.shape[1] - 1 - sides[rows, ::-1].argmax(axis=1)

@@ -123,7 +123,7 @@ def _field(body: Body, projection: Projection) -> np.ndarray:
 def _notes(body: Body, projection: Projection, seen: np.ndarray) -> tuple[str, ...]:
     """What the picture does not show, for the user."""
     notes = list(body.notes)
-    rows = seen.any(axis=1)
+    rows = np.asarray(seen.any(axis=1))
     step = projection.spacing[0]
     above, below = int(rows.argmax()) if rows.any() else 0, int(rows[::-1].argmax()) if rows.any() else 0
     for count, where in ((above, "upper"), (below, "lower")):

@@ -13,8 +13,8 @@ NAMES = {1: "brainstem", 2: "spinal_cord", 3: "parotid_right", 4: "parotid_left"
 TRUTH = {
     "chin": (0, -92, 0),
     "nape": (0, 72, 4),
-    "neck_left": (58, 0, -50),
-    "neck_right": (-58, 0, -50),
+    "neck_left": (54, 0, -50),
+    "neck_right": (-54, 0, -50),
     "occiput": (0, 98, 80),
     "brainstem": (0, 20, 60),
     "larynx": (0, -30, -50),
@@ -37,13 +37,11 @@ def paper_head(
     z, y, x = np.meshgrid(*(origin[a] + np.arange(size[a]) * STEP for a in (2, 1, 0)), indexing="ij")
     skull = (x / 78) ** 2 + (y / 98) ** 2 + ((z - 80) / 110) ** 2 <= 1
     jaw = (abs(x) <= 45) & (y >= -92) & (y <= 0) & (z >= 0) & (z <= 60)
-    neck = (x / 58) ** 2 + (y / 58) ** 2 <= 1
-    neck &= (z >= -120) & (z <= 40)
-    wide = np.maximum(58 + 2.4 * (-50 - z), 0)  # shoulders that widen from the neck down
-    chest = (abs(x) <= np.minimum(wide, 122)) & (abs(y) <= np.minimum(58 + 0.8 * np.maximum(-50 - z, 0), 100)) & (z < -50)
-    narrow = (x / 60) ** 2 + (y / 60) ** 2 <= 1 + np.abs(z + 50) / 200
+    neck = (x**2 + y**2 <= (54 + 0.3 * np.abs(z + 50)) ** 2) & (z >= -120) & (z <= 40)
+    wide = np.maximum(54 + 2.4 * (-50 - z), 0)  # shoulders that widen from the neck down
+    chest = (abs(x) <= np.minimum(wide, 122)) & (abs(y) <= np.minimum(54 + 0.8 * np.maximum(-50 - z, 0), 100)) & (z < -50)
     hu = np.full(x.shape, -1000.0)
-    hu[skull | jaw | (neck & narrow) | chest] = 30.0
+    hu[skull | jaw | neck | chest] = 30.0
     for side in (-1, 1):
         lung = ((x - side * 60) / 34) ** 2 + ((y - 20) / 50) ** 2 + ((z + 180) / 60) ** 2 <= 1
         hu[lung] = -800.0
