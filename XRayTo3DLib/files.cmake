@@ -112,7 +112,9 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/parametrized/__init__.py
   XRayTo3DLib/parametrized/body.py
   XRayTo3DLib/parametrized/examples.py
+  XRayTo3DLib/parametrized/heat_maps.py
   XRayTo3DLib/parametrized/landmarks.py
+  XRayTo3DLib/parametrized/networks.py
   XRayTo3DLib/parametrized/regions.py
   XRayTo3DLib/parametrized/skin.py
   XRayTo3DLib/parametrized/surface_image.py

@@ -11,6 +11,7 @@ import io
 import json
 import pickletools
 import re
+import weakref
 import zipfile
 from typing import Any
 
@@ -26,6 +27,8 @@ _MANGLED = re.compile(r"\.___torch_mangle_\d+")
 #: The constants of a class, which torch writes in the order of a set.
 _CONSTANTS = re.compile(r"(?:^  \w+ : Final\[.*\n)+", re.MULTILINE)
 _NAME = re.compile(r"__torch__(?:\.\w+)+")
+#: Modules that were made quick, for as long as they are held by their users.
+_quickened: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
 #: Tensors start at multiples of this in torch's own files.
 _ALIGNMENT = 64
 
@@ -56,6 +59,21 @@ def load_module(data: bytes, where: str) -> Any:
         raise
     except Exception as error:
         raise InputError(f"{where} could not be loaded as TorchScript: it is damaged or from a newer torch.") from error
+
+
+def quickened(module: Any) -> Any:
+    """A loaded module made ready to be run many times: weights folded and fixed. The same object for the same module.
+
+    What cannot be treated so (a stranger's model may do anything) is given back as it is.
+    """
+    found = _quickened.get(module)
+    if found is None:
+        try:
+            found = torch.jit.freeze(module)
+        except Exception:  # whatever TorchScript does not fold
+            found = module
+        _quickened[module] = found
+    return found
 
 
 def module_bytes(module: torch.nn.Module, card: dict[str, Any]) -> bytes:
