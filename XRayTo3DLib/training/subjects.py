@@ -35,7 +35,7 @@ class Subject:
 
     ``values``: HU [z, y, x] int16 at the CT's own voxels; ``to_index`` (4, 4): LPS mm to voxel index (x, y, z); ``top`` (3,): LPS
     mm of the middle of the top of the protocol's grid; ``length``: mm of the scan along the body; ``weight``: its share of the
-    draws, not yet over the sum of all.
+    draws, not yet over the sum of all; ``path``: the CT's file, beside which its labels may lie.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Subject:
     length: float
     group: str
     weight: float = 1.0
+    path: Path | None = None
 
 
 def load_subject(path: Path, cache: Path, group: str, weight: float = 1.0) -> Subject:
@@ -68,6 +69,7 @@ def load_subject(path: Path, cache: Path, group: str, weight: float = 1.0) -> Su
         float(found["length"]),
         group,
         weight,
+        path,
     )
 
 

@@ -83,11 +83,37 @@ class Examples:
         return Batch(images, matrices, beams, affine, torch.stack(targets).unsqueeze(1), first)
 
 
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """Where a subject stands on a grid: ``offsets`` (z, y, x, 3) from ``centre``, both LPS mm in its CT's own frame.
+
+    ``mirrored``: its left has become its right; ``bone_gain``: what attenuation above that of soft tissue is multiplied by.
+    """
+
+    offsets: torch.Tensor
+    centre: np.ndarray
+    mirrored: bool
+    bone_gain: float = 1.0
+
+
 def place(subject: Subject, grid: Grid, settings: Augmentation, fraction: float, generator: np.random.Generator) -> torch.Tensor:
     """Relative attenuation [z, y, x] of one CT on a cube of the grid's shape: just at the protocol's place, or moved and bent.
 
     ``fraction``: of the annealing that is over. Half of all patients are mirrored.
     """
+    return attenuation(subject, placement(subject, grid, settings, fraction, generator))
+
+
+def attenuation(subject: Subject, placed: Placement) -> torch.Tensor:
+    """Relative attenuation [z, y, x] of one CT where it was placed."""
+    values = sample(subject, placed.offsets, placed.centre)
+    if placed.bone_gain != 1.0:
+        values = torch.where(values > _BONE, _BONE + (values - _BONE) * placed.bone_gain, values)
+    return values
+
+
+def placement(subject: Subject, grid: Grid, settings: Augmentation, fraction: float, generator: np.random.Generator) -> Placement:
+    """Draws where a CT stands, see :func:`place`."""
     exact = generator.random() < annealed(settings.exact, fraction)
     turn, scale, shift = np.eye(3), 1.0, np.zeros(3)
     if not exact:
@@ -96,7 +122,8 @@ def place(subject: Subject, grid: Grid, settings: Augmentation, fraction: float,
         stretch = scale * np.exp(generator.uniform(-1, 1, 3) * annealed(settings.stretch, fraction))
         turn = rotation(generator.normal(0, annealed(settings.rotation_degrees, fraction), 3)) @ np.diag(stretch)
         shift = generator.normal(0, annealed(settings.shift_mm, fraction), 3)
-    if generator.random() < 0.5:
+    mirrored = bool(generator.random() < 0.5)
+    if mirrored:
         turn = turn @ np.diag([-1.0, 1.0, 1.0])
     height = grid.size[2] * grid.spacing[2] * scale
     centre = subject.top - [0.0, 0.0, 0.5 * (height - grid.spacing[2] * scale)] + shift
@@ -105,26 +132,30 @@ def place(subject: Subject, grid: Grid, settings: Augmentation, fraction: float,
     axes = [(torch.arange(n, dtype=torch.float32) - (n - 1) / 2) * s for n, s in zip(grid.size, grid.spacing, strict=True)]
     z, y, x = torch.meshgrid(axes[2], axes[1], axes[0], indexing="ij")
     offsets = torch.stack([x, y, z], dim=-1) @ torch.tensor(turn.T, dtype=torch.float32)
-    if not exact:
-        offsets = offsets + smooth_field(generator, grid.size[0], annealed(settings.bend_mm, fraction))
-    values = sample(subject, offsets, centre)
-    if not exact:
-        gain = float(np.exp(generator.normal(0, annealed(settings.bone_gain, fraction))))
-        values = torch.where(values > _BONE, _BONE + (values - _BONE) * gain, values)
-    return values
+    if exact:
+        return Placement(offsets, centre, mirrored)
+    offsets = offsets + smooth_field(generator, grid.size[0], annealed(settings.bend_mm, fraction))
+    return Placement(offsets, centre, mirrored, float(np.exp(generator.normal(0, annealed(settings.bone_gain, fraction)))))
 
 
 def radiographs(
     target: torch.Tensor, grid: Grid, views: int, settings: Views, fraction: float, generator: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Line integrals on virtual detectors, scaled for the network (V, H, W), with the matrices and beams that it is told."""
-    real, told = [], []
-    for primary, secondary in _angles(views, settings, fraction, generator):
-        distance = generator.uniform(*settings.source_to_isocentre) if generator.random() < settings.cone else None
-        real.append(_view(primary, secondary, distance, grid))
-        untold = generator.random() < settings.untold
-        error = generator.normal(0, settings.untold_degrees, 2) * [1.0, 0.5] if untold else (0.0, 0.0)
-        told.append(_view(primary + error[0], secondary + error[1], distance, grid))
+    real, told = beams(grid, views, settings, fraction, generator)
+    return measured(target, grid, real, told, settings, fraction, generator)
+
+
+def measured(
+    target: torch.Tensor,
+    grid: Grid,
+    real: Sequence[Projection],
+    told: Sequence[Projection],
+    settings: Views,
+    fraction: float,
+    generator: np.random.Generator,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """What detectors that stand in ``real`` measure, with noise, gain and blur, and what the network is ``told`` of them."""
     integrals = torch.stack(project(target * MU_WATER, grid, real))
     if generator.random() < annealed(settings.noisy, fraction):
         photons = 10 ** generator.uniform(*settings.log10_photons)
@@ -141,6 +172,21 @@ def radiographs(
         torch.as_tensor(matrices, dtype=torch.float32),
         torch.as_tensor(beams, dtype=torch.float32),
     )
+
+
+def beams(
+    grid: Grid, views: int, settings: Views, fraction: float, generator: np.random.Generator
+) -> tuple[list[Projection], list[Projection]]:
+    """Virtual detectors as they stand, and as the network is told that they do."""
+    real: list[Projection] = []
+    told: list[Projection] = []
+    for primary, secondary in _angles(views, settings, fraction, generator):
+        distance = generator.uniform(*settings.source_to_isocentre) if generator.random() < settings.cone else None
+        real.append(_view(primary, secondary, distance, grid))
+        untold = generator.random() < settings.untold
+        error = generator.normal(0, settings.untold_degrees, 2) * [1.0, 0.5] if untold else (0.0, 0.0)
+        told.append(_view(primary + error[0], secondary + error[1], distance, grid))
+    return real, told
 
 
 def _view(primary: float, secondary: float, distance: float | None, grid: Grid) -> Projection:
