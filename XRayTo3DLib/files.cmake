@@ -168,6 +168,9 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/shapes/base.py
   XRayTo3DLib/shapes/interval.py
   XRayTo3DLib/shapes/labels.py
+  XRayTo3DLib/shapes/methods/__init__.py
+  XRayTo3DLib/shapes/methods/context.py
+  XRayTo3DLib/shapes/methods/organ_probabilities.py
   XRayTo3DLib/shapes/organs.py
   XRayTo3DLib/shapes/outlines.py
   XRayTo3DLib/shapes/registry.py
@@ -195,6 +198,12 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/training/lifted_views/settings.py
   XRayTo3DLib/training/lifted_views/task.py
   XRayTo3DLib/training/means.py
+  XRayTo3DLib/training/organ_probabilities/__init__.py
+  XRayTo3DLib/training/organ_probabilities/examples.py
+  XRayTo3DLib/training/organ_probabilities/loss.py
+  XRayTo3DLib/training/organ_probabilities/network.py
+  XRayTo3DLib/training/organ_probabilities/settings.py
+  XRayTo3DLib/training/organ_probabilities/task.py
   XRayTo3DLib/training/precision.py
   XRayTo3DLib/training/recipes.py
   XRayTo3DLib/training/shadows.py
@@ -218,5 +227,7 @@ set(XRayTo3DLib_PYTHON_RESOURCES
   XRayTo3DLib/report/report.html.j2
   XRayTo3DLib/training/lifted_views/biplanar.toml
   XRayTo3DLib/training/lifted_views/recipe.schema.json
+  XRayTo3DLib/training/organ_probabilities/organs_head_neck.toml
+  XRayTo3DLib/training/organ_probabilities/recipe.schema.json
   XRayTo3DLib/training/recipe.schema.json
   )

@@ -9,11 +9,12 @@ from typing import Any
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.models.zoo import ModelFile, find_models
 from XRayTo3DLib.shapes.base import ShapeSystem
+from XRayTo3DLib.shapes.methods.organ_probabilities import OrganProbabilities
 
 #: Tasks of models that give organs.
 TASKS = ("shape", "mesh")
 #: Systems that run models, by the name of their interface, the one that is preferred first. A new one is a file and a line here.
-_SYSTEMS: tuple[ShapeSystem, ...] = ()
+_SYSTEMS: tuple[ShapeSystem, ...] = (OrganProbabilities(),)
 SYSTEMS: dict[str, ShapeSystem] = {system.interface: system for system in _SYSTEMS}
 
 

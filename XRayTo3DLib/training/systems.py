@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from XRayTo3DLib.training.lifted_views import task as lifted_views
+from XRayTo3DLib.training.organ_probabilities import task as organ_probabilities
 from XRayTo3DLib.training.recipes import Recipe, Source
 from XRayTo3DLib.training.subjects import load_subjects
 from XRayTo3DLib.training.task import Task
@@ -32,7 +33,10 @@ class System:
 
 
 #: By the name of the folder.
-SYSTEMS: dict[str, System] = {"lifted_views": System(lifted_views.LiftedViewsTask, lifted_views.build, lifted_views.card)}
+SYSTEMS: dict[str, System] = {
+    "lifted_views": System(lifted_views.LiftedViewsTask, lifted_views.build, lifted_views.card),
+    "organ_probabilities": System(organ_probabilities.OrganTask, organ_probabilities.build, organ_probabilities.card),
+}
 
 
 def system_of(recipe: Recipe) -> System:

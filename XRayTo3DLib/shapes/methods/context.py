@@ -1,7 +1,8 @@
 """What the organ network is given of every voxel: the reconstruction, the X-rays through it, and drawn outlines.
 
 The channels, in order: mean and deviation of the attenuation over that of water, mean and least of the line integrals of the rays
-through the voxel (over those of 32 voxels of water), one over the number of views, and for each organ 1 where every drawn outline
+through the voxel (over those of 32 voxels of water), one over the number of views, z, y and x from the whole grid's centre (over
+half its longest side), and for each organ 1 where every drawn outline
 holds the voxel, -1 where one leaves it out, 0 where none is drawn.
 """
 
@@ -9,10 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as functional
 
 from XRayTo3DLib.geometry.grid import Grid
+
+#: The number of the channel that says how far a voxel lies along x.
+X_CHANNEL = 7
 
 
 def landing(matrices: torch.Tensor, grid: Grid, width: int) -> torch.Tensor:
@@ -35,12 +40,28 @@ def mask_channel(masks: Sequence[torch.Tensor], matrices: torch.Tensor, grid: Gr
 
 
 def context_of(
-    volume: torch.Tensor, images: torch.Tensor, matrices: torch.Tensor, grid: Grid, drawn: Sequence[torch.Tensor | None]
+    volume: torch.Tensor,
+    images: torch.Tensor,
+    matrices: torch.Tensor,
+    grid: Grid,
+    whole: Grid,
+    drawn: Sequence[torch.Tensor | None],
 ) -> torch.Tensor:
-    """The channels (5 + organs, z, y, x) for a reconstruction (2, z, y, x), its images (V, N, N) and matrices (V, 4, 4)."""
+    """The channels (8 + organs, z, y, x) for a reconstruction (2, z, y, x), its images (V, N, N) and matrices (V, 4, 4).
+
+    ``grid``: that of ``volume``; ``whole``: the one that it is a part of.
+    """
     where = landing(matrices, grid, images.shape[-1])
     integrals = functional.grid_sample(images.unsqueeze(1), where, padding_mode="zeros", align_corners=False)
     integrals = integrals.reshape(len(images), *grid.shape)
     share = torch.full(grid.shape, 1.0 / len(images))
+    # Along the grid's own axes: the centre of the part from that of the whole.
+    away = np.linalg.inv(whole.direction) @ (grid.centre - whole.centre)
+    half = 0.5 * max(n * s for n, s in zip(whole.size, whole.spacing, strict=True))
+    axes = [
+        torch.tensor((centre + (np.arange(n) - (n - 1) / 2) * side) / half, dtype=torch.float32)
+        for centre, n, side in zip(away[::-1], grid.shape, grid.spacing[::-1], strict=True)
+    ]
+    places = torch.meshgrid(*axes, indexing="ij")
     outlines = [torch.zeros(grid.shape) if channel is None else channel for channel in drawn]
-    return torch.stack([volume[0], volume[1], integrals.mean(dim=0), integrals.amin(dim=0), share, *outlines])
+    return torch.stack([volume[0], volume[1], integrals.mean(dim=0), integrals.amin(dim=0), share, *places, *outlines])

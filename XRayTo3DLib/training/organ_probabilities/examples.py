@@ -23,10 +23,11 @@ from XRayTo3DLib.geometry.grid import Grid
 from XRayTo3DLib.models.zoo import LoadedModel, load_model
 from XRayTo3DLib.projection.projector import project
 from XRayTo3DLib.shapes.labels import read_labels
-from XRayTo3DLib.shapes.methods.context import context_of, mask_channel
+from XRayTo3DLib.shapes.methods.context import X_CHANNEL, context_of, mask_channel
 from XRayTo3DLib.shapes.organs import ORGANS, organ_mask
 from XRayTo3DLib.training.augmentation import sample
 from XRayTo3DLib.training.lifted_views.examples import attenuation, beams, measured, placement
+from XRayTo3DLib.training.organ_probabilities.settings import OrganProbabilities
 from XRayTo3DLib.training.recipes import Recipe
 from XRayTo3DLib.training.subjects import Subject
 
@@ -34,6 +35,8 @@ from XRayTo3DLib.training.subjects import Subject
 _FORMAT = 1
 #: Least mm of an organ on a ray that belongs to its drawn outline.
 _LEAST_MM = 2.0
+#: Chance that a part of the cube lies around an organ.
+_AROUND = 0.9
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,16 +44,23 @@ class Example:
     """One patient seen once.
 
     ``volume`` (2, z, y, x): the reconstruction's mean and deviation over the attenuation of water; ``images`` (V, N, N) and
-    ``matrices`` (V, 4, 4) as the reconstruction took them; ``shares`` (organs, z, y, x): how much of each voxel is the organ;
-    ``paths`` (V, organs, N, N): mm of each organ on every ray; ``known`` (organs,): whether the labels have it.
+    ``matrices`` (V, 4, 4) as the reconstruction took them; ``label`` (z, y, x): the number of the organ that a voxel holds most
+    of, from 1; ``share``: how much; ``paths`` (V, organs, N, N): mm of each organ on every ray; ``known`` (organs,): whether the
+    labels have it.
     """
 
     volume: torch.Tensor
     images: torch.Tensor
     matrices: torch.Tensor
-    shares: torch.Tensor
+    label: torch.Tensor
+    share: torch.Tensor
     paths: torch.Tensor
     known: torch.Tensor
+
+    def shares(self, box: tuple[slice, slice, slice]) -> torch.Tensor:
+        """How much of each voxel of a box is each organ: (organs, z, y, x)."""
+        label, share = self.label[box], self.share[box].float() / 255
+        return torch.stack([torch.where(label == number + 1, share, 0.0) for number in range(len(self.known))])
 
 
 @dataclass(frozen=True)
@@ -68,7 +78,7 @@ class Batch:
 class Examples:
     """Draws the batches of a recipe from its subjects, those with labels; ``folder`` keeps what was computed."""
 
-    def __init__(self, recipe: Recipe, subjects: Sequence[Subject], folder: Path | None = None) -> None:
+    def __init__(self, recipe: Recipe[OrganProbabilities], subjects: Sequence[Subject], folder: Path | None = None) -> None:
         self.recipe = recipe
         self.subjects = [s for s in subjects if s.path is not None]
         if not self.subjects:
@@ -100,26 +110,54 @@ class Examples:
         for position in range(step * count, (step + 1) * count):
             order = np.random.default_rng([self.recipe.seed, 2, position // total]).permutation(total)
             example = self.example(int(order[position % total]))
-            contexts.append(self.context(example, generator))
-            targets.append(example.shares)
-            known.append(example.known)
+            box = self._box(example, generator)
+            parts = self.context(example, box, generator), example.shares(box), example.known
+            if generator.random() < 0.5:
+                parts = self._turned(*parts)
+            for kept, found in zip((contexts, targets, known), parts, strict=True):
+                kept.append(found)
         return Batch(torch.stack(contexts), torch.stack(targets), torch.stack(known))
 
-    def context(self, example: Example, generator: np.random.Generator) -> torch.Tensor:
-        """The network's input (channels, z, y, x) of one example, with outlines drawn or not, over and over anew."""
+    def _turned(
+        self, context: torch.Tensor, target: torch.Tensor, known: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The mirrored patient: x turned round, left organs become right ones. The head knows nothing else of sides."""
+        told = context.flip(-1)
+        told[X_CHANNEL] *= -1
+        own = len(told) - len(self.names)
+        told = torch.cat([told[:own], told[own:][self.turned]])
+        return told, target.flip(-1)[self.turned], known[self.turned]
+
+    def _box(self, example: Example, generator: np.random.Generator) -> tuple[slice, slice, slice]:
+        """A part of the cube to learn from: around some voxel of some organ, or anywhere."""
+        size, crop = self.recipe.settings.grid.size, self.recipe.settings.grid.crop
+        starts = generator.integers(0, size - crop + 1, 3)
+        organs = np.flatnonzero(example.known.numpy())
+        if len(organs) and generator.random() < _AROUND:
+            voxels = (example.label == int(generator.choice(organs)) + 1).nonzero()
+            if len(voxels):
+                centre = voxels[int(generator.integers(len(voxels)))].numpy()
+                starts = np.clip(centre - crop // 2 + generator.integers(-crop // 4, crop // 4 + 1, 3), 0, size - crop)
+        z, y, x = (slice(int(start), int(start) + crop) for start in starts)
+        return z, y, x
+
+    def context(self, example: Example, box: tuple[slice, slice, slice], generator: np.random.Generator) -> torch.Tensor:
+        """The network's input (channels, z, y, x) in a box of one example, with outlines drawn or not, over and over anew."""
         settings = self.recipe.settings.drawn
-        drawn = [None] * len(self.names)
+        drawn: list[torch.Tensor | None] = [None] * len(self.names)
+        grid = self.grid.cropped(box)
         if generator.random() < settings.masks:
             views = len(example.images)
             seen = [view for view in range(views) if generator.random() < 0.7] or [int(generator.integers(views))]
-            masks = [self._outlined(example.paths[view], generator) for view in seen]
+            masks = [self._outlined(example.paths[view].float(), generator) for view in seen]
             drawn = [
-                mask_channel([m[organ] for m in masks], example.matrices[seen], self.grid)
+                mask_channel([m[organ] for m in masks], example.matrices[seen], grid)
                 if bool(example.known[organ]) and generator.random() < 0.7 and all(bool(m[organ].any()) for m in masks)
                 else None
                 for organ in range(len(self.names))
             ]
-        return context_of(example.volume, example.images, example.matrices, self.grid, drawn)
+        volume = example.volume[(slice(None), *box)].float()
+        return context_of(volume, example.images.float(), example.matrices, grid, self.grid, drawn)
 
     def _outlined(self, paths: torch.Tensor, generator: np.random.Generator) -> torch.Tensor:
         """Outlines (organs, N, N) as a hand draws them: beside the truth by some mm, and here and there too narrow or too wide."""
@@ -134,12 +172,8 @@ class Examples:
         if found is None:
             found = self._computed(index)
             with writing(stored) as temporary, temporary.open("wb") as file:
-                np.savez_compressed(file, **found)  # type: ignore[arg-type]
-        size = len(self.names)
-        share = torch.from_numpy(found["share"]).float() / 255
-        shares = torch.stack([torch.where(torch.from_numpy(found["label"]) == n + 1, share, 0.0) for n in range(size)])
-        parts = [torch.from_numpy(found[name]).float() for name in ("volume", "images", "matrices", "paths", "known")]
-        return Example(parts[0], parts[1], parts[2], shares, parts[3], parts[4])
+                np.savez(file, **found)  # type: ignore[arg-type]
+        return Example(**{name: torch.from_numpy(value) for name, value in found.items()})
 
     def _computed(self, index: int) -> dict[str, np.ndarray]:
         settings = self.recipe.settings
@@ -165,10 +199,13 @@ class Examples:
         paths: torch.Tensor,
     ) -> dict[str, np.ndarray]:
         """The arrays of an example as its file holds them: organs do not overlap, so a voxel has one and its share."""
-        volume = self.model(*(part[None] for part in seen), torch.tensor(self.grid.affine, dtype=torch.float32), list(self.grid.shape))
+        affine = torch.tensor(self.grid.affine, dtype=torch.float32)
+        volume = self.model(*(part[None] for part in seen), affine, list(self.grid.shape))[0]
+        if len(volume) == 1:  # a model without a deviation
+            volume = torch.cat([volume, torch.zeros_like(volume)])
         share, label = shares.max(dim=0)
         return {
-            "volume": volume[0].half().numpy(),
+            "volume": volume.half().numpy(),
             "images": seen[0].half().numpy(),
             "matrices": seen[1].numpy(),
             "share": (255 * share).round().byte().numpy(),

@@ -12,9 +12,8 @@ from torch import Tensor, nn
 
 from XRayTo3DLib.training.lifted_views.network import Residual3D
 
-#: Channels beside one an organ for its drawn outline: mean and deviation of the attenuation, mean and least of the line integrals
-#: through the voxel, and one over the number of views.
-CONTEXT = 5
+#: Channels beside one an organ for its drawn outline: see :mod:`XRayTo3DLib.shapes.methods.context`.
+CONTEXT = 8
 
 
 class OrganNetwork(nn.Module):
@@ -39,11 +38,11 @@ class OrganNetwork(nn.Module):
         self.block6 = Residual3D(s)
         self.split = nn.Conv3d(s, fine * 8, 1)
         self.mix = nn.Conv3d(fine + inputs, full, 3, padding=1)
-        self.exit = nn.Conv3d(full, organs, 3, padding=1)
+        self.exit = nn.Conv3d(full, organs, 1)
         nn.init.constant_(self.exit.bias, -4.0)  # organs are rare
 
     def forward(self, context: Tensor) -> Tensor:
-        """Logits (B, organs, z, y, x) of ``context`` (B, 5 + organs, z, y, x), sizes multiples of 8."""
+        """Logits (B, organs, z, y, x) of ``context`` (B, 8 + organs, z, y, x), sizes multiples of 8."""
         count, _, depth, height, width = context.shape
         x1 = self.block1(self.entry(context))
         x2 = self.block2(self.narrow1(x1))

@@ -11,10 +11,11 @@ from XRayTo3DLib.training.lifted_views.settings import Augmentation, Views
 
 @dataclass(frozen=True)
 class Cube:
-    """The cube that is trained on: voxels along a side and their size in mm."""
+    """The cube that is trained on: voxels along a side, their size in mm, and the side of the part that a step sees."""
 
     size: int
     spacing: float
+    crop: int
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ class OrganProbabilities:
         scheme = SCHEMES.get(self.organs.scheme)
         if scheme is None:
             return f"organs/scheme: {self.organs.scheme!r} is none of {', '.join(SCHEMES)}"
+        if self.grid.crop > self.grid.size:
+            return f"grid/crop: {self.grid.crop} voxels of a grid of {self.grid.size}"
         lacking = [name for name in self.organs.names if name not in scheme]
         if lacking:
             return f"organs/names: the scheme {self.organs.scheme} has no {lacking[0]}"
