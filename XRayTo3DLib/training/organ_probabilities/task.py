@@ -23,9 +23,7 @@ def build(recipe: Recipe[OrganProbabilities]) -> OrganNetwork:
     settings = recipe.settings
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        return OrganNetwork(
-            len(settings.organs.names), list(settings.network.space), settings.network.fine, settings.network.full
-        )
+        return OrganNetwork(len(settings.organs.names), list(settings.network.space), settings.network.fine, settings.network.full)
 
 
 def card(recipe: Recipe[OrganProbabilities]) -> dict[str, Any]:
@@ -38,7 +36,7 @@ def card(recipe: Recipe[OrganProbabilities]) -> dict[str, Any]:
         "inputs": {
             "views": {"minimum": 1, "maximum": recipe.card.maximum_views},
             "beam": ["parallel", "cone"],
-            "unit": f"the volume and its deviation by the model {settings.reconstruction}, line integrals and outlines through each voxel",
+            "unit": f"volume and deviation by the model {settings.reconstruction}, line integrals and outlines through each voxel",
         },
         "outputs": {
             "grid": {"size": [settings.grid.size] * 3, "spacing_mm": list(recipe.card.spacing_mm), "multiple_of": 8},

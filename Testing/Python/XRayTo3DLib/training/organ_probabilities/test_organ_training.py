@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -50,7 +49,7 @@ def recipe(tmp_path, monkeypatch, backprojector):
     told["drawn"] = {"examples": 2, "annealing": 0.0, "masks": 0.7, "wrong_mm": 0.0}
     told["loss"] = {"cross_entropy": 0.5, "dice": 1.0}
     told["augmentation"] |= {"scale": {"head_neck": [0.9, 1.1]}, "anywhere": {"head_neck": 0.0}}
-    quiet = dict.fromkeys(("noisy", "gain_chance", "blur_chance"), [0.0, 0.0])
+    quiet = {key: [0.0, 0.0] for key in ("noisy", "gain_chance", "blur_chance")}
     told["views"] |= {**quiet, "untold": 0.0, "chances": [0.0, 1.0, 0.0]}
     told["schedule"] |= {"steps": 2}
     return recipe_of(told, "tiny_organs.toml")
