@@ -106,7 +106,9 @@ class Examples:
         settings, count = self.recipe.settings, self.recipe.schedule.batch
         total = settings.drawn.examples
         generator = np.random.default_rng([self.recipe.seed, 1, step])
-        contexts, targets, known = [], [], []
+        contexts: list[torch.Tensor] = []
+        targets: list[torch.Tensor] = []
+        known: list[torch.Tensor] = []
         for position in range(step * count, (step + 1) * count):
             order = np.random.default_rng([self.recipe.seed, 2, position // total]).permutation(total)
             example = self.example(int(order[position % total]))
@@ -156,7 +158,7 @@ class Examples:
                 else None
                 for organ in range(len(self.names))
             ]
-        volume = example.volume[(slice(None), *box)].float()
+        volume = example.volume[:, box[0], box[1], box[2]].float()
         return context_of(volume, example.images.float(), example.matrices, grid, self.grid, drawn)
 
     def _outlined(self, paths: torch.Tensor, generator: np.random.Generator) -> torch.Tensor:

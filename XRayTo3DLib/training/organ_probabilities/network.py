@@ -39,7 +39,7 @@ class OrganNetwork(nn.Module):
         self.split = nn.Conv3d(s, fine * 8, 1)
         self.mix = nn.Conv3d(fine + inputs, full, 3, padding=1)
         self.exit = nn.Conv3d(full, organs, 1)
-        nn.init.constant_(self.exit.bias, -4.0)  # organs are rare
+        self.exit.bias = nn.Parameter(torch.full((organs,), -4.0))  # organs are rare
 
     def forward(self, context: Tensor) -> Tensor:
         """Logits (B, organs, z, y, x) of ``context`` (B, 8 + organs, z, y, x), sizes multiples of 8."""
