@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from XRayTo3DLib.cli import evaluate_shapes
 from XRayTo3DLib.cli.options import at_least_zero, count
 
-_DESCRIPTION = """\
+_DESCRIPTION = (
+    """\
 Measure models and other methods on a folder of CTs by the evaluation protocol.
 
 Each CT is put on 64^3 voxels of 4 mm, X-rayed, and reconstructed by every method, alone and after the same fusion
@@ -18,18 +20,22 @@ turned by that much and the method is not told), hard_two_views_whole (matter ou
 scanned_one_view and scanned_two_views (a CT's topograms: source and detector travel along the patient).
 Methods: models, mean (mean volume) and, with --training, nearest (training CT with the most similar X-rays) and oracle
 (training CT nearest to the truth). The row ceiling is what the grid itself costs.
-"""
+
+With --shapes it measures organs instead: """
+    + evaluate_shapes.DESCRIPTION
+)
 _EPILOG = """\
 examples:
   xrayto3d evaluate --data validation --out evaluation
   xrayto3d evaluate --model mine.pt --data validation --training train --out evaluation
   xrayto3d evaluate --method mine.pt --method biplanar --method mean --data validation --out evaluation
   xrayto3d evaluate --all --data chest.nii.gz --protocol chest128 --setting two_views --out chest
+  xrayto3d evaluate --shapes --data validation --labels head_neck --organ mandible --training train --out shapes
 
 The data folder holds CTs in HU (NIfTI, NRRD, MetaImage), stored in any order of axes. A file NAME.labels.nii.gz beside
 NAME.nii.gz gives structures; with it the JSON also has the HU error inside each. Writes evaluation.json (cases,
 summary[setting][method]; null where a figure is not defined, with the reason) and evaluation.md, which say what each
-figure is.
+figure is; with --shapes shapes.json (cases, summary[setting][organ][method]) and shapes.md.
 """
 
 
@@ -62,13 +68,17 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--limit", type=count, metavar="N", help="only the first N cases")
     parser.add_argument("--beta", type=at_least_zero, metavar="X", help="fusion weights mu to the power X (default 0.5)")
-    parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="receives evaluation.json and evaluation.md")
+    parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="receives the JSON and the table")
     parser.add_argument("--threads", type=count, metavar="N", help="processor threads (default: all)")
+    evaluate_shapes.add_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
     """Measure, then write both files at once."""
+    if evaluate_shapes.chosen(args):
+        evaluate_shapes.run(args)
+        return
     from XRayTo3DLib.cli.bar import bar
     from XRayTo3DLib.cli.outputs import staged
     from XRayTo3DLib.cli.threads import use_threads
