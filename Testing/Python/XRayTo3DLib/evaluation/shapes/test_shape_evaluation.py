@@ -134,7 +134,7 @@ def test_settings_give_the_x_rays_and_drawings_that_they_name(patients):
     assert one.radiographs[0].line_integrals.max() > 5 and not blank.radiographs[0].line_integrals.any()
     # The shadow of a ball of 75 mm in the middle of a cone beam, enlarged by 1.25, on pixels of 2.5 mm.
     area = np.count_nonzero(drawn.masks[0]) * (2.5 / 1.25) ** 2
-    assert area == pytest.approx(np.pi * 75**2, rel=0.1) and np.array_equal(blank.masks[0], drawn.masks[0])
+    assert area == pytest.approx(np.pi * 75**2, rel=0.15) and np.array_equal(blank.masks[0], drawn.masks[0])
     assert {ShapeXrays(case, beam).of("one_view").radiographs[0].projection.beam for beam in ("parallel", "scanned")} == {
         "parallel",
         "scanned",
