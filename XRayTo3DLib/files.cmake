@@ -17,6 +17,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/cli/drr_files.py
   XRayTo3DLib/cli/drr_options.py
   XRayTo3DLib/cli/evaluate.py
+  XRayTo3DLib/cli/evaluate_shapes.py
   XRayTo3DLib/cli/insert_files.py
   XRayTo3DLib/cli/models.py
   XRayTo3DLib/cli/options.py
@@ -36,6 +37,14 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/evaluation/marching.py
   XRayTo3DLib/evaluation/metrics.py
   XRayTo3DLib/evaluation/protocol.py
+  XRayTo3DLib/evaluation/shapes/__init__.py
+  XRayTo3DLib/evaluation/shapes/baselines.py
+  XRayTo3DLib/evaluation/shapes/cases.py
+  XRayTo3DLib/evaluation/shapes/evaluate.py
+  XRayTo3DLib/evaluation/shapes/figures.py
+  XRayTo3DLib/evaluation/shapes/landmarks.py
+  XRayTo3DLib/evaluation/shapes/table.py
+  XRayTo3DLib/evaluation/shapes/xrays.py
   XRayTo3DLib/evaluation/systems.py
   XRayTo3DLib/evaluation/table.py
   XRayTo3DLib/evaluation/xrays.py
@@ -197,6 +206,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/training/lifted_views/network.py
   XRayTo3DLib/training/lifted_views/settings.py
   XRayTo3DLib/training/lifted_views/task.py
+  XRayTo3DLib/training/mean_shapes.py
   XRayTo3DLib/training/means.py
   XRayTo3DLib/training/organ_probabilities/__init__.py
   XRayTo3DLib/training/organ_probabilities/examples.py
