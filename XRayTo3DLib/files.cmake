@@ -119,10 +119,14 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/models/trust.py
   XRayTo3DLib/models/zoo.py
   XRayTo3DLib/parametrized/__init__.py
+  XRayTo3DLib/parametrized/anomaly.py
+  XRayTo3DLib/parametrized/augment.py
   XRayTo3DLib/parametrized/body.py
+  XRayTo3DLib/parametrized/completion.py
   XRayTo3DLib/parametrized/examples.py
   XRayTo3DLib/parametrized/heat_maps.py
   XRayTo3DLib/parametrized/landmarks.py
+  XRayTo3DLib/parametrized/loop.py
   XRayTo3DLib/parametrized/networks.py
   XRayTo3DLib/parametrized/regions.py
   XRayTo3DLib/parametrized/skin.py
