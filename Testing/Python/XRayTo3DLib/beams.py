@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -41,6 +41,12 @@ def use(back_end: str, monkeypatch: pytest.MonkeyPatch) -> str:
         pytest.importorskip("numba")
     monkeypatch.setenv("XRAYTO3D_NUMBA", "0" if back_end == "torch" else "1")
     return back_end
+
+
+def each_back_end(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Both in turn, for tests whose reference costs more than what they test: it is computed once."""
+    for back_end in reversed(BACK_ENDS):
+        yield use(back_end, monkeypatch)
 
 
 def grid_of(name: str = "straight", size: tuple[int, int, int] = (15, 13, 17)) -> Grid:

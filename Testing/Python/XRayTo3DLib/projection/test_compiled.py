@@ -2,7 +2,6 @@ import logging
 import os
 import subprocess
 import sys
-import textwrap
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -112,86 +111,103 @@ def test_work_is_shared_out_once_and_its_errors_come_back():
             compiled.share(fail, range(50), threads)
 
 
-def run(script: str, **environment: str) -> str:
+#: What is asked of processes of their own. They are forked from one that has loaded torch, which takes longest, and no numba;
+#: what each writes to stderr goes to a file with its name. ``sys.argv`` is a folder.
+PROCESSES = """
+import os, signal, sys, time, traceback
+from pathlib import Path
+import numpy as np, torch
+from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.geometry.views import view_projection
+from XRayTo3DLib.projection.projector import backproject, project
+
+folder = Path(sys.argv[1])
+grid = Grid((3, 4, 5), (2.0, 2.0, 2.0))
+ones = np.ones(grid.shape, np.float32)
+
+def compiling():
+    os.environ["NUMBA_CACHE_DIR"] = str(folder / "kernels")
+    (found,) = project(ones, grid, [view_projection("AP", grid.centre, (9, 9), 1.0, 900.0)])
+    assert abs(found[4, 4] - 8) < 1e-3
+
+def uncompiled():
+    os.environ["NUMBA_DISABLE_JIT"] = "1"
+    for word in ("AP", "AP+20"):
+        view = view_projection(word, grid.centre, (9, 9), 1.0, 900.0)
+        (found,) = project(ones, grid, [view])
+        assert 7.9 < found[4, 4] < 8.6
+        assert backproject([found], grid, [view]).shape == grid.shape
+
+def forking():
+    # As torch's data loaders make them: the child has none of its parent's threads.
+    grid = Grid((12, 13, 14), (2.0, 2.0, 2.0))
+    volume = np.random.default_rng(1).random(grid.shape).astype(np.float32)
+    words, distances = ("AP", "AP+20"), (None, 90.0)
+    views = [view_projection(word, grid.centre, (40, 40), 1.0, distance) for word in words for distance in distances]
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        project(volume, grid, views)
+        torch.rand(2_000_000).sum()
+        child = os.fork()
+        if child == 0:
+            project(volume, grid, views)
+            torch.rand(2_000_000).sum()  # torch has threads of its own, for large arrays
+            os._exit(0)
+        wait(child, 8, f"A forked worker with {threads} threads")
+
+def wait(child, seconds, name):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            assert status == 0, f"{name} failed"
+            return
+        time.sleep(0.02)
+    os.kill(child, signal.SIGKILL)
+    raise SystemExit(f"{name} hangs.")
+
+def told(work):
+    try:
+        work()
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+assert "numba" not in sys.modules
+for name, work in (("first", compiling), ("second", compiling), ("uncompiled", uncompiled), ("forking", forking)):
+    child = os.fork()
+    if child == 0:
+        os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT), 2)
+        os._exit(told(work))
+    _, status = os.waitpid(child, 0)
+    with (folder / name).open("a") as file:
+        file.write(f"ended with {status}" if status else "")
+"""
+
+
+@pytest.fixture(scope="module")
+def stderr_of(tmp_path_factory):
+    """What each of the processes wrote to stderr, by its name."""
+    if not hasattr(os, "fork"):
+        pytest.skip("no forks on this system")
+    folder = tmp_path_factory.mktemp("processes")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "XRAYTO3D_NUMBA": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)],
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-        check=False,
+        [sys.executable, "-c", PROCESSES, folder], env=environment, capture_output=True, encoding="utf-8", timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
-    return done.stderr
+    return {name: (folder / name).read_text() for name in ("first", "second", "uncompiled", "forking")}
 
 
-def test_what_is_compiled_is_kept_for_the_next_time(tmp_path):
-    script = """
-        import numpy as np
-        from XRayTo3DLib.geometry.grid import Grid
-        from XRayTo3DLib.projection.projector import project
-        from XRayTo3DLib.geometry.views import view_projection
-        grid = Grid((3, 4, 5), (2.0, 2.0, 2.0))
-        (found,) = project(np.ones(grid.shape, np.float32), grid, [view_projection("AP", grid.centre, (9, 9), 1.0, 900.0)])
-        assert abs(found[4, 4] - 8) < 1e-3
-        """
-    first, second = (run(script, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(2))
-    assert first.count("Compiling the fast projector") == 1  # of several kernels
-    assert "Compiling" not in second
+def test_what_is_compiled_is_kept_for_the_next_time(stderr_of):
+    assert stderr_of["first"].count("Compiling the fast projector") == 1  # of several kernels
+    assert stderr_of["second"] == "" and "Traceback" not in stderr_of["first"]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks on this system")
-def test_workers_that_are_forked_from_a_process_that_projected():
-    # As torch's data loaders make them: the child has none of its parent's threads.
-    run(
-        """
-        import os, signal, time
-        import numpy as np, torch
-        from XRayTo3DLib.geometry.grid import Grid
-        from XRayTo3DLib.projection.projector import project
-        from XRayTo3DLib.geometry.views import view_projection
-
-        grid = Grid((12, 13, 14), (2.0, 2.0, 2.0))
-        volume = np.random.default_rng(1).random(grid.shape).astype(np.float32)
-        words, distances = ("AP", "AP+20"), (None, 90.0)
-        views = [view_projection(word, grid.centre, (40, 40), 1.0, distance) for word in words for distance in distances]
-        for threads in (1, 2):
-            torch.set_num_threads(threads)
-            project(volume, grid, views)
-            torch.rand(2_000_000).sum()
-            child = os.fork()
-            if child == 0:
-                project(volume, grid, views)
-                torch.rand(2_000_000).sum()  # torch has threads of its own, for large arrays
-                os._exit(0)
-            end = time.monotonic() + 8
-            while time.monotonic() < end:
-                done, status = os.waitpid(child, os.WNOHANG)
-                if done:
-                    assert status == 0
-                    break
-                time.sleep(0.02)
-            else:
-                os.kill(child, signal.SIGKILL)
-                raise SystemExit(f"A forked worker hangs with {threads} threads.")
-        """
-    )
+def test_workers_that_are_forked_from_a_process_that_projected(stderr_of):
+    assert stderr_of["forking"] == ""
 
 
-def test_numba_that_is_told_not_to_compile():
-    run(
-        """
-        import numpy as np
-        from XRayTo3DLib.geometry.grid import Grid
-        from XRayTo3DLib.projection.projector import backproject, project
-        from XRayTo3DLib.geometry.views import view_projection
-
-        grid = Grid((3, 4, 5), (2.0, 2.0, 2.0))
-        for word in ("AP", "AP+20"):
-            view = view_projection(word, grid.centre, (9, 9), 1.0, 900.0)
-            (found,) = project(np.ones(grid.shape, np.float32), grid, [view])
-            assert 7.9 < found[4, 4] < 8.6
-            assert backproject([found], grid, [view]).shape == grid.shape
-        """,
-        NUMBA_DISABLE_JIT="1",
-    )
+def test_numba_that_is_told_not_to_compile(stderr_of):
+    assert stderr_of["uncompiled"] == ""

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import io
 import os
-import signal
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 
@@ -28,9 +26,14 @@ from XRayTo3DLib.training.task import Losses
 
 
 @pytest.fixture(scope="module")
-def subjects(tmp_path_factory):
-    data = phantoms(tmp_path_factory.mktemp("data"))
-    return load_subjects(tiny().data, data, tmp_path_factory.mktemp("cache"))
+def subjects_folders(tmp_path_factory):
+    """A folder of CTs, and one for what is prepared of them."""
+    return phantoms(tmp_path_factory.mktemp("data")), tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def subjects(subjects_folders):
+    return load_subjects(tiny().data, *subjects_folders)
 
 
 class Line:
@@ -131,9 +134,40 @@ def test_this_systems_task_is_learned(subjects, tmp_path):
     assert rows[-1, 1] < 0.7 * rows[0, 1]
 
 
-def test_a_run_that_was_killed_ends_at_the_same_weights(subjects, tmp_path):
+#: Trains in a process that is killed at its first checkpoint, says which step that was, goes on, and trains again unbroken.
+KILLED = """
+import os, signal, sys, time
+from pathlib import Path
+import torch
+sys.path.insert(0, sys.argv[1])
+from tiny_recipe import tiny
+from XRayTo3DLib.training.checkpoint import read_checkpoint
+from XRayTo3DLib.training.fit import fit
+from XRayTo3DLib.training.lifted_views.task import LiftedViewsTask
+from XRayTo3DLib.training.subjects import load_subjects
+folder, data, cache = (Path(name) for name in sys.argv[2:])
+torch.set_num_threads(1)
+recipe = tiny(schedule__steps=8)
+task = LiftedViewsTask(recipe, load_subjects(recipe.data, data, cache))
+child = os.fork()
+if not child:
+    fit(recipe, task, folder / "killed")
+    os._exit(1)
+checkpoint, deadline = folder / "killed" / "checkpoint.pt", time.monotonic() + 120
+while not checkpoint.exists() and time.monotonic() < deadline:
+    time.sleep(0.002)
+os.kill(child, signal.SIGKILL)
+os.waitpid(child, 0)
+print(read_checkpoint(checkpoint)["step"])
+for name in ("killed", "unbroken"):
+    fit(recipe, task, folder / name)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks on this system")
+def test_a_run_that_was_killed_ends_at_the_same_weights(subjects, subjects_folders, tmp_path):
     """kill -9 wherever it is, between two checkpoints or in the middle of one; and stopped by time."""
-    recipe = tiny(schedule__steps=8)
+    recipe = tiny(schedule__steps=4)
     task = LiftedViewsTask(recipe, subjects)
     torch.manual_seed(1)
     fit(recipe, task, tmp_path / "whole")
@@ -142,26 +176,12 @@ def test_a_run_that_was_killed_ends_at_the_same_weights(subjects, tmp_path):
     assert read_checkpoint(tmp_path / "parts" / "checkpoint.pt")["step"] == 1
     fit(recipe, task, tmp_path / "parts")
     assert same(tmp_path / "whole", tmp_path / "parts")
-    code = (
-        "import sys, torch; from pathlib import Path; sys.path.insert(0, sys.argv[1]); from tiny_recipe import phantoms, tiny\n"
-        "from XRayTo3DLib.training.fit import fit; from XRayTo3DLib.training.subjects import load_subjects\n"
-        "from XRayTo3DLib.training.lifted_views.task import LiftedViewsTask\n"
-        "folder = Path(sys.argv[2]); torch.set_num_threads(1); recipe = tiny(schedule__steps=8)\n"
-        "subjects = load_subjects(recipe.data, phantoms(folder / 'data'), folder / 'cache')\n"
-        "for name in sys.argv[3:]:\n    fit(recipe, LiftedViewsTask(recipe, subjects), folder / name)\n"
-    )
-    command = [sys.executable, "-c", code, str(Path(__file__).resolve().parents[1])]
-    # Each in a process of its own, as a user's runs are: what other tests did to this one is not theirs.
-    child = subprocess.Popen([*command, str(tmp_path / "killed"), "run"], stderr=subprocess.DEVNULL)
-    checkpoint = tmp_path / "killed" / "run" / "checkpoint.pt"
-    deadline = time.monotonic() + 120
-    while not checkpoint.exists() and child.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.002)
-    child.send_signal(signal.SIGKILL)
-    child.wait()
-    assert 0 < read_checkpoint(checkpoint)["step"] < 8
-    subprocess.run([*command, str(tmp_path / "killed"), "run", "whole"], stderr=subprocess.DEVNULL, check=True)
-    assert same(tmp_path / "killed" / "whole", tmp_path / "killed" / "run")
+    # In processes of their own, as a user's runs are: what other tests did to this one is not theirs.
+    arguments = [str(path) for path in (Path(__file__).resolve().parents[1], tmp_path, *subjects_folders)]
+    done = subprocess.run([sys.executable, "-c", KILLED, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert 0 < int(done.stdout) < 8
+    assert same(tmp_path / "unbroken", tmp_path / "killed")
 
 
 def test_weights_to_start_from(subjects, tmp_path, monkeypatch):
@@ -240,21 +260,17 @@ def test_damaged_and_foreign_checkpoints_are_one_sentence(subjects, tmp_path):
         export(recipe, tmp_path / "none", tmp_path / "x.pt")
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="file size limits are POSIX's")
 def test_a_full_disk_is_one_sentence_and_the_last_checkpoint_stays(tmp_path):
     """A limit on the size of files stands for the disk: the checkpoint of step 2 does not fit any more."""
-    code = (
-        "import resource, sys; from pathlib import Path; sys.path[:0] = sys.argv[1:3]\n"
-        "from test_fit import Line, fit, tiny; from XRayTo3DLib.errors import InputError\n"
-        "fit(tiny(schedule__steps=2), Line(), Path(sys.argv[3]))\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))\n"
-        "try:\n    fit(tiny(schedule__steps=4), Line(), Path(sys.argv[3]))\n"
-        "except InputError as error:\n    print(error)\n"
-    )
-    here = Path(__file__).resolve()
-    arguments = [sys.executable, "-c", code, str(here.parents[1]), str(here.parent), str(tmp_path)]
-    done = subprocess.run(arguments, capture_output=True, encoding="utf-8", errors="replace", check=False)
-    assert "checkpoint.pt could not be written (File too large)" in done.stdout, done.stderr
+    resource = pytest.importorskip("resource", reason="file size limits are POSIX's")
+    fit(tiny(schedule__steps=2), Line(), tmp_path)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, before[1]))
+    try:
+        with pytest.raises(InputError, match=r"checkpoint\.pt could not be written \(File too large\)"):
+            fit(tiny(schedule__steps=4), Line(), tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert read_checkpoint(tmp_path / "checkpoint.pt")["step"] == 2
     assert {p.name for p in tmp_path.iterdir()} == {"checkpoint.pt", "log.csv"}
 
