@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import permutations
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from XRayTo3DLib.geometry.grid import Grid
 from XRayTo3DLib.images.resampling import resample
@@ -23,7 +23,7 @@ def oriented(volume: Volume) -> Volume:
     """
     grid = volume.grid
     # The index axis that runs along each of L, P and S.
-    _, axes = linear_sum_assignment(-np.abs(grid.direction))
+    axes = list(max(permutations(range(3)), key=lambda order: np.abs(grid.direction[range(3), order]).sum()))
     turned = grid.direction[:, axes]
     signs = np.where(np.diag(turned) < 0, -1, 1)
     first = np.ones(4)
