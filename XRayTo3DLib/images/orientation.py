@@ -23,7 +23,7 @@ def oriented(volume: Volume) -> Volume:
     """
     grid = volume.grid
     # The index axis that runs along each of L, P and S.
-    axes = list(max(permutations(range(3)), key=lambda order: np.abs(grid.direction[range(3), order]).sum()))
+    axes = list(max(permutations(range(3)), key=lambda order: np.abs(grid.direction[[0, 1, 2], list(order)]).sum()))
     turned = grid.direction[:, axes]
     signs = np.where(np.diag(turned) < 0, -1, 1)
     first = np.ones(4)
