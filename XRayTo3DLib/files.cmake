@@ -23,10 +23,12 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/cli/options.py
   XRayTo3DLib/cli/outputs.py
   XRayTo3DLib/cli/reconstruct.py
+  XRayTo3DLib/cli/shape.py
   XRayTo3DLib/cli/stopping.py
   XRayTo3DLib/cli/streams.py
   XRayTo3DLib/cli/threads.py
   XRayTo3DLib/cli/train.py
+  XRayTo3DLib/cli/xrays.py
   XRayTo3DLib/errors.py
   XRayTo3DLib/evaluation/__init__.py
   XRayTo3DLib/evaluation/cases.py
@@ -179,6 +181,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/shapes/__init__.py
   XRayTo3DLib/shapes/answer.py
   XRayTo3DLib/shapes/base.py
+  XRayTo3DLib/shapes/files.py
   XRayTo3DLib/shapes/interval.py
   XRayTo3DLib/shapes/labels.py
   XRayTo3DLib/shapes/methods/__init__.py
@@ -187,6 +190,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/shapes/organs.py
   XRayTo3DLib/shapes/outlines.py
   XRayTo3DLib/shapes/registry.py
+  XRayTo3DLib/shapes/scope.py
   XRayTo3DLib/simulation/__init__.py
   XRayTo3DLib/simulation/beam.py
   XRayTo3DLib/simulation/detector.py

@@ -77,6 +77,12 @@ def _flattened(layers: np.ndarray, segments: Sequence[tuple[int, str, int]]) -> 
     return array
 
 
+def write_labelmap(labelmap: Labelmap, path: Path) -> None:
+    """Write a label map as a plain image (.nii.gz, .nrrd, .mha), whole or not at all: its labels, without names."""
+    with writing(path) as temporary:
+        sitk.WriteImage(to_sitk(labelmap.array.astype(np.uint8), labelmap.grid), str(temporary), useCompression=True)
+
+
 def write_segmentation(labelmap: Labelmap, path: Path) -> None:
     """Write a labelmap as a Slicer segmentation (NRRD with segment metadata), whole or not at all; LPS mm.
 

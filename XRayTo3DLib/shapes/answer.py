@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,13 @@ from XRayTo3DLib.images.resampling import resample
 from XRayTo3DLib.images.volume import Volume
 from XRayTo3DLib.models.zoo import LoadedModel, ModelFile, load_model
 from XRayTo3DLib.progress import Progress, part, silent
+from XRayTo3DLib.reconstruction.pipeline import reconstruct
 from XRayTo3DLib.shapes.base import Masks, OrganShape, ShapeEstimate, ShapeSystem, check_masks
 from XRayTo3DLib.shapes.interval import volume_interval
 from XRayTo3DLib.shapes.organs import find_organ
 from XRayTo3DLib.shapes.outlines import outlines
 from XRayTo3DLib.shapes.registry import TASKS, default_model, system_for
+from XRayTo3DLib.shapes.scope import field_notes, scope_notes
 
 #: Voxels of labelmaps are made finer until they are no larger than this, in mm.
 _FINE_MM = 2.0
@@ -34,6 +37,8 @@ def organ_shape(
     masks: Masks | None = None,
     model: str | Path | LoadedModel | ShapeSystem | None = None,
     ask: Callable[[ModelFile], bool] | None = None,
+    region: str | None = None,
+    check_scope: bool = True,
     progress: Progress = silent,
 ) -> OrganShape:
     """An organ from one or more radiographs.
@@ -42,6 +47,8 @@ def organ_shape(
     - ``masks``: the organ's outline as the user drew it, a bool picture [row, column] a radiograph, ``None`` where none was;
     - ``model``: a name, a path or a loaded model of the task ``shape`` or ``mesh``; the bundled one for this organ by default; or a
       system that needs no model;
+    - ``region``: of pictures whose scale is unknown, what they show: "head", "chest" or "abdomen"; guessed by default;
+    - ``check_scope``: say so when the X-rays do not look like ones that show this organ;
     - ``ask``: whether to trust a model from elsewhere, see :func:`XRayTo3DLib.models.zoo.load_model`.
 
     Raises :class:`InputError` for views or masks that are missing or do not fit, for an organ that no model knows, and when
@@ -52,9 +59,27 @@ def organ_shape(
         raise InputError("No radiograph was given: give at least one view.")
     drawn = check_masks(radiographs, masks)
     system, loaded = _system(model, wanted, len(radiographs), ask)
-    system.check(loaded, radiographs, wanted, drawn)
-    estimate = system.run(loaded, radiographs, wanted, drawn, part(progress, 0.05, 0.8))
+    notes = scope_notes(wanted, radiographs) if check_scope else []
+    used = list(radiographs)
+    if not all(r.calibrated for r in radiographs):
+        used, fitted = calibrated(radiographs, region, part(progress, 0.0, 0.5))
+        notes += fitted
+    system.check(loaded, used, wanted, drawn)
+    estimate = system.run(loaded, used, wanted, drawn, part(progress, 0.5, 0.8))
+    estimate = replace(estimate, notes=(*notes, *estimate.notes))
     return shape_of(estimate, wanted, radiographs, drawn, loaded, system.name, part(progress, 0.8, 1.0))
+
+
+def calibrated(
+    radiographs: Sequence[Radiograph], region: str | None = None, progress: Progress = silent
+) -> tuple[list[Radiograph], list[str]]:
+    """Radiographs of unknown scale as line integrals, at their own pixels, by reconstructing them; and what is to be said of it.
+
+    Those that are calibrated are returned as they are.
+    """
+    found = reconstruct(radiographs, fuse_views=False, region=region, progress=progress)
+    used = [r if scale is None else scale.of(r) for r, scale in zip(radiographs, found.scales, strict=True)]
+    return used, [note for note in found.notes if any(note.startswith(f"{r.name}: ") for r in radiographs)]
 
 
 def _system(
@@ -100,7 +125,7 @@ def shape_of(
         interval = volume_interval(model.file.card, organ, len(radiographs), masks, volume)
     progress(0.6, f"outline of the {organ}")
     curves = outlines(labelmap, radiographs)
-    notes = list(estimate.notes)
+    notes = [*estimate.notes, *field_notes(organ, radiographs, curves)]
     if surface.cut:
         notes.append(f"The {organ} reaches the border of the grid and is cut there: its volume is that of the part inside.")
     if len(radiographs) == 1:

@@ -23,6 +23,7 @@ from XRayTo3DLib.models.zoo import LoadedModel, load_model
 from XRayTo3DLib.progress import Progress, part, silent
 from XRayTo3DLib.reconstruction.grids import grid_for
 from XRayTo3DLib.reconstruction.methods import scanned_views, virtual_detector
+from XRayTo3DLib.reconstruction.methods.base import Estimate
 from XRayTo3DLib.reconstruction.methods.lifted_views import LiftedViews
 from XRayTo3DLib.shapes.base import Masks, ShapeEstimate, check_limits, organs_of
 from XRayTo3DLib.shapes.methods.context import context_of, mask_channel
@@ -32,6 +33,9 @@ class OrganProbabilities:
     """Any number of views, each with its own geometry and perhaps an outline, to an organ's probabilities."""
 
     name = interface = "organ-probabilities/1"
+
+    def __init__(self) -> None:
+        self._last: tuple[tuple[Radiograph, ...], str, Grid, Estimate] | None = None
 
     def check(self, model: LoadedModel | None, radiographs: Sequence[Radiograph], organ: str, masks: Masks) -> None:
         loaded = _needed(model)
@@ -50,7 +54,7 @@ class OrganProbabilities:
         grid = _grid(loaded, radiographs)
         names = organs_of(loaded)
         used = coarse(radiographs, grid)
-        volume = LiftedViews().run(_reconstruction(loaded), used, grid, part(progress, 0.0, 0.7))
+        volume = self._volume(_reconstruction(loaded), radiographs, used, grid, part(progress, 0.0, 0.7))
         virtual = scanned_views.stand_ins(used, grid, None)
         images = torch.from_numpy(
             np.stack(scanned_views.pictures(used, virtual, grid, volume.mean)).astype(np.float32) / virtual_detector.scale(grid)
@@ -73,6 +77,25 @@ class OrganProbabilities:
         probability = Volume(torch.sigmoid(logits).numpy(), grid, "1")
         progress(1.0, f"model {loaded.file.name}")
         return ShapeEstimate(probability, threshold=float(entry.get("threshold", 0.5)))
+
+    def _volume(
+        self,
+        model: LoadedModel,
+        radiographs: Sequence[Radiograph],
+        used: Sequence[Radiograph],
+        grid: Grid,
+        progress: Progress,
+    ) -> Estimate:
+        """The reconstruction; that of the last call where the same radiographs come again, for the next organ."""
+        known = self._last
+        if known is None or known[1:3] != (model.file.sha256, grid) or not _same(known[0], radiographs):
+            estimate = LiftedViews().run(model, used, grid, progress)
+            known = self._last = (tuple(radiographs), model.file.sha256, grid, estimate)
+        return known[3]
+
+
+def _same(known: Sequence[Radiograph], asked: Sequence[Radiograph]) -> bool:
+    return len(known) == len(asked) and all(one is other for one, other in zip(known, asked, strict=True))
 
 
 def _needed(model: LoadedModel | None) -> LoadedModel:
