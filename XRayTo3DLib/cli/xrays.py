@@ -49,7 +49,11 @@ def add_geometry(parser: argparse.ArgumentParser, mask: str = "--mask") -> None:
         "pixel --spacing says",
     )
     xray.add_argument(
-        mask, action="append", dest="mask", metavar="FILE", help="a picture of the X-ray's size that is not black where nothing was measured"
+        mask,
+        action="append",
+        dest="mask",
+        metavar="FILE",
+        help="a picture of the X-ray's size that is not black where nothing was measured",
     )
     xray.add_argument("--frame", action="append", metavar="N", help="the frame of a file that holds several, counted from 1")
     xray.add_argument(

@@ -15,8 +15,8 @@ from XRayTo3DLib.cli import outputs
 from XRayTo3DLib.cli.bar import bar
 from XRayTo3DLib.cli.drr_files import destination
 from XRayTo3DLib.cli.outputs import staged
-from XRayTo3DLib.cli.xrays import named_files
 from XRayTo3DLib.cli.streams import Stream, plain
+from XRayTo3DLib.cli.xrays import named_files
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.files import check_writable, writing
 
