@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -82,3 +83,9 @@ def turn(rng: np.random.Generator) -> np.ndarray:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest file first: workers that run a file each would wait for it at the end."""
     items.sort(key=lambda item: not item.nodeid.startswith("Testing/Python/test_style.py"))
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: the garbage collector need not go through it again and again."""
+    gc.collect()
+    gc.freeze()

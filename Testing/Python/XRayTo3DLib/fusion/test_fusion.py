@@ -135,15 +135,14 @@ def test_the_number_of_threads_changes_nothing(phantom, monkeypatch):
     radiographs = render_drr(truth, views, names=["AP", "LAT", "LAO40"])
     start = Volume(ndimage.gaussian_filter(to_attenuation(truth).array, 1.0), grid, "1/mm")
     before, found = torch.get_num_threads(), {}
-    for threads in (1, 2, 3):
+    for threads in (1, 3):
         torch.set_num_threads(threads)
         try:
             found[threads] = fuse(start, radiographs, tolerance=1e-5)
         finally:
             torch.set_num_threads(before)
     assert found[1].iterations > 12  # the conjugate gradients took part
-    for threads in (2, 3):
-        assert np.array_equal(found[threads].volume.array, found[1].volume.array) and found[threads].errors == found[1].errors
+    assert np.array_equal(found[3].volume.array, found[1].volume.array) and found[3].errors == found[1].errors
 
 
 def test_one_error_for_all_and_nan_stays_nan(truth):
