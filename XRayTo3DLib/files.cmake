@@ -155,6 +155,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/reconstruction/calibration/reference.py
   XRayTo3DLib/reconstruction/calibration/scale.py
   XRayTo3DLib/reconstruction/calibration/shadow.py
+  XRayTo3DLib/reconstruction/calibration/stretch.py
   XRayTo3DLib/reconstruction/checks.py
   XRayTo3DLib/reconstruction/grids.py
   XRayTo3DLib/reconstruction/methods/__init__.py

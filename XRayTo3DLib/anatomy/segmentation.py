@@ -31,6 +31,9 @@ OUTSIDE_HU = -920.0
 GAS_HU = -960.0
 
 _WORK_MM = 2.0
+#: Where a body begins whose edge is as wide as the doubt about its depth. Of two heads and a chest on 4 mm, from one and two views,
+#: -300 HU keeps .95 to .98 of the volume, -500 HU 1.02 to 1.09.
+_BLURRED_HU = -400.0
 #: Behind thin walls: what an opening takes away, the least volume, and the median above which air holds tissue.
 _THIN_MM, _BEHIND_ML, _BEHIND_HU = 4.0, 100.0, -950.0
 _COUCH_MM = 3.0
@@ -61,7 +64,8 @@ def segment_ct(volume: Volume, thin_walls: bool = False) -> Labelmap:
       pieces (contrast agent in the heart, the kidneys and the bowel).
 
     ``thin_walls``: of a reconstruction, whose chest wall may be too faint for a threshold: air in the convex hull of an axial
-    slice belongs to the body as well, in pieces of at least 100 mL that hold tissue.
+    slice belongs to the body as well, in pieces of at least 100 mL that hold tissue, and whose edge is blurred: the body is what
+    is above -400 HU.
 
     Raises :class:`InputError` when nothing in the volume is a body.
     """
@@ -69,10 +73,11 @@ def segment_ct(volume: Volume, thin_walls: bool = False) -> Labelmap:
     spacing = np.asarray(grid.spacing[::-1])
     voxel_ml = grid.voxel_volume / 1000
     axial = 2 - int(np.argmax(np.abs(grid.direction[2])))  # the array axis that follows the patient's long axis
-    core = _largest(_erode(array > BODY_HU, spacing, _COUCH_MM))
+    tissue = array > (_BLURRED_HU if thin_walls else BODY_HU)
+    core = _largest(_erode(tissue, spacing, _COUCH_MM))
     if not core.any():
         raise InputError("No body was found in the volume (nothing thick above -300 HU): check that it is a CT in HU.")
-    body = _body(array, core, spacing, axial)
+    body = _body(array, tissue, core, spacing, axial)
     if thin_walls:
         body |= _behind_thin_walls(array, body, spacing, axial)
     lungs = _close(_lungs(array, body, voxel_ml), spacing, _VESSEL_MM) & body
@@ -97,9 +102,8 @@ def _coarse(volume: Volume) -> tuple[np.ndarray, Grid]:
     return array, volume.grid.coarsened(factors[::-1])
 
 
-def _body(array: np.ndarray, core: np.ndarray, spacing: np.ndarray, axial: int) -> np.ndarray:
+def _body(array: np.ndarray, tissue: np.ndarray, core: np.ndarray, spacing: np.ndarray, axial: int) -> np.ndarray:
     """The body with everything in it, from its eroded ``core``."""
-    tissue = array > BODY_HU
     # What stays of the opening, grown back into the tissue that was there: thin skin folds return, the couch does not.
     body = tissue & _dilate(core, spacing, _REGROW_MM)
     holes = _holes(tissue, body, array, spacing, axial)

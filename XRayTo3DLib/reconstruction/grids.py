@@ -10,7 +10,9 @@ import numpy as np
 from XRayTo3DLib.geometry.grid import Grid
 from XRayTo3DLib.geometry.projection import Projection
 from XRayTo3DLib.geometry.views import DEFAULT_SOURCE_TO_DETECTOR, DEFAULT_SOURCE_TO_ISOCENTRE
+from XRayTo3DLib.images.pixel_matching import matched
 from XRayTo3DLib.images.radiograph import Radiograph
+from XRayTo3DLib.reconstruction.calibration.appearance import guessed_region
 from XRayTo3DLib.reconstruction.calibration.shadow import shadow_of
 
 DEFAULT_SIZE = 64
@@ -20,6 +22,9 @@ _LARGEST_SPACING = 6.4
 #: Scanned beams by their source-to-detector distance in mm, with the isocentre's share of it: a topogram that is measured in the
 #: isocentre, a CT's own detector (535 to 650 of 940 to 1200 mm), a slot scanner (EOS: 987 of 1300 mm).
 _SCANNERS = ((750.0, 1.0), (1250.0, 0.55), (float("inf"), 0.76))
+#: How deep an adult is along the beam, in mm, by what a single picture of unknown scale shows: nothing else tells it, and its own
+#: millimetres are a guess.
+_DEPTH = {"head": 240.0, "chest": 300.0, "abdomen": 300.0}
 #: Share of a picture's maximum above which a pixel is in the body's shadow.
 _SHADOW = 0.05
 
@@ -60,9 +65,15 @@ def default_grid(
 
 
 def covering_spacing(radiographs: Sequence[Radiograph]) -> float:
-    """The voxel size in mm with which 64 voxels hold the body's shadow in every view: 4 to 6.4 mm."""
+    """The voxel size in mm with which 64 voxels hold the body's shadow in every view: 4 to 6.4 mm.
+
+    They hold the depth of an adult behind a single picture of unknown scale.
+    """
     centre = common_centre([r.projection for r in radiographs])
     reach = 0.0
+    if len(radiographs) == 1 and "gain" in radiographs[0].unknown:
+        small = matched(radiographs[0], DEFAULT_SPACING, centre)
+        reach = _DEPTH[guessed_region([small], [shadow_of(small)])[0]] / 2
     for radiograph in radiographs:
         projection, values = radiograph.projection, radiograph.line_integrals
         if radiograph.valid is not None:

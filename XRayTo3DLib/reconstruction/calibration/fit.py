@@ -35,6 +35,7 @@ from XRayTo3DLib.reconstruction.calibration.mass import comparable, disagreement
 from XRayTo3DLib.reconstruction.calibration.reference import reference_for
 from XRayTo3DLib.reconstruction.calibration.scale import Scale
 from XRayTo3DLib.reconstruction.calibration.shadow import Shadow, shadow_of
+from XRayTo3DLib.reconstruction.calibration.stretch import stretched
 from XRayTo3DLib.reconstruction.methods.base import Estimate, Method
 
 _ROUNDS = 3
@@ -81,6 +82,7 @@ def calibrate(
     """
     shadows = [shadow_of(r) for r in radiographs]
     region, said = guessed_region(radiographs, shadows) if region is None else (region, "")
+    method = stretched(method, model, radiographs, shadows, region, grid)
     beside_known = any(r.calibrated for r in radiographs)
     fits = []
     for index, (radiograph, shadow) in enumerate(zip(radiographs, shadows, strict=True)):

@@ -26,18 +26,24 @@ TWO_PATIENTS = 0.25
 NARROW_CHEST_MM = 240.0
 
 
+def body_extent(radiograph: Radiograph, shadow: Shadow, centre: np.ndarray) -> tuple[float, float]:
+    """How wide and how high the body is at ``centre`` (LPS mm), in mm, as far as the field shows it."""
+    rows, columns = np.flatnonzero(shadow.body.any(axis=1)), np.flatnonzero(shadow.body.any(axis=0))
+    down, across = radiograph.projection.magnification(centre)
+    high, wide = radiograph.projection.spacing
+    return float((columns[-1] - columns[0] + 1) * wide / across), float((rows[-1] - rows[0] + 1) * high / down)
+
+
 def too_narrow(radiograph: Radiograph, shadow: Shadow, region: str, centre: np.ndarray) -> str:
     """A sentence where a frontal chest is narrower at ``centre`` (LPS mm) than an adult's is, or "": its mm are too small."""
     if region != "chest" or view_kind(radiograph) != "frontal":
         return ""
-    columns = np.flatnonzero(shadow.body.any(axis=0))
-    across = float(radiograph.projection.magnification(centre)[1])
-    width = (columns[-1] - columns[0] + 1) * radiograph.projection.spacing[1] / across
+    width, _ = body_extent(radiograph, shadow, centre)
     if width >= NARROW_CHEST_MM:
         return ""
     return (
         f"This chest is {width:.0f} mm wide at the patient, less than an adult's: unless it is a child's, its pixels are larger "
-        "than was said; volumes and lungs come out too small."
+        "than was said; its depth is that of an adult, its width, its height and all volumes are as small as the pixels make them."
     )
 
 

@@ -168,3 +168,13 @@ def test_lungs_behind_a_faint_wall_are_found_in_a_reconstruction_alone():
     assert found[0] < 0.2 * true and true < found[1] < 1.35 * true
     gap = (x > 152) & (x < 164) & (np.abs(y) < 40)
     assert not (segment_ct(Volume(hu, grid), thin_walls=True).array[gap] == 2).any()
+
+
+def test_a_body_with_a_blurred_edge_begins_further_out_in_a_reconstruction():
+    """A cylinder fades from 0 HU at 90 mm to -1000 HU at 110 mm: it begins at -300 HU in a CT, at -400 HU in a reconstruction."""
+    grid = Grid.centred((0, 0, 0), (128, 128, 8), 2.0)
+    radius = np.hypot(*np.meshgrid(*2 * [(np.arange(128) - 63.5) * 2.0]))
+    hu = np.broadcast_to(np.clip((90 - radius) * 50, -1000, 0).astype(np.float32), grid.shape)
+    for thin, edge in ((False, 96.0), (True, 98.0)):
+        area = (segment_ct(Volume(hu, grid), thin).array[4] > 0).sum() * 4.0
+        assert np.sqrt(area / np.pi) == pytest.approx(edge, abs=0.3)

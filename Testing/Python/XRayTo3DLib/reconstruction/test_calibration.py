@@ -20,6 +20,8 @@ from XRayTo3DLib.reconstruction.calibration.fit import calibrate
 from XRayTo3DLib.reconstruction.calibration.reference import references
 from XRayTo3DLib.reconstruction.calibration.scale import Scale, fusion_targets
 from XRayTo3DLib.reconstruction.calibration.shadow import shadow_of
+from XRayTo3DLib.reconstruction.calibration.stretch import ADULT_CHEST_MM, Stretched, stretched
+from XRayTo3DLib.reconstruction.grids import covering_spacing
 from XRayTo3DLib.reconstruction.methods.base import Estimate
 from XRayTo3DLib.simulation.drr import render_drr
 from XRayTo3DLib.simulation.phantom import thorax_phantom
@@ -153,3 +155,48 @@ def test_a_chest_is_known_for_one_by_its_ranks(views):
 def test_a_region_that_is_none_is_refused(truth, views):
     with pytest.raises(InputError, match="region 'knee'"):
         calibrate(Knowing(truth), None, [shown(views[0], UNKNOWN)], GRID, "knee")
+
+
+class Ramp(Knowing):
+    """A method whose answer rises along every axis, so that each voxel tells where it was asked for; it keeps what it was shown."""
+
+    def run(self, model: object, radiographs: Sequence[Radiograph], grid: Grid, progress: object = silent) -> Estimate:
+        self.shown = radiographs[0].projection
+        places = (
+            np.einsum("ij,j...->i...", grid.affine[:3, :3], np.indices(grid.shape)[::-1]) + grid.affine[:3, 3, None, None, None]
+        )
+        return Estimate(Volume((5 + np.tensordot([0.001, 0.002, 0.003], places, 1)).astype(np.float32), grid, "1/mm"))
+
+
+def test_a_chest_with_pixels_too_small_is_seen_as_wide_as_an_adults(truth: Volume, views: list[Radiograph]) -> None:
+    frontal = shown(views[0], UNKNOWN)
+    shadow, method = shadow_of(frontal), Ramp(truth)
+    small = replace(frontal, projection=frontal.projection.resampled(frontal.projection.size, (4.0, 4.0)))
+    for name, radiographs, shadows, region in (
+        ("wide", [frontal], [shadow], "chest"),
+        ("no chest", [small], [shadow], "head"),
+        ("calibrated", [replace(small, unknown=())], [shadow], "chest"),
+        ("two views", [small, views[1]], [shadow, shadow], "chest"),
+    ):
+        assert stretched(method, None, radiographs, shadows, region, GRID) is method, name
+    grid = Grid.centred((10, 20, 30), 24, 8.0)
+    found = stretched(method, None, [small], [shadow], "chest", grid)
+    assert isinstance(found, Stretched)
+    columns = np.flatnonzero(shadow.body.any(axis=0))
+    width = (columns[-1] - columns[0] + 1) * 4.0 / float(small.projection.magnification(grid.centre)[1])
+    assert found.factor == pytest.approx(ADULT_CHEST_MM / width)
+    answer = found.run(None, [small], grid, silent).mean
+    # What lies f times as far across the beam falls on the same pixel, and the answer comes from there; depths stay.
+    index = np.array([12, 9, 14])
+    place = grid.affine[:3, :3] @ index + grid.affine[:3, 3]
+    asked = grid.centre + (place - grid.centre) * [found.factor, 1, found.factor]
+    assert np.allclose(method.shown.project(asked[None]), small.projection.project(place[None]), atol=1e-6)
+    assert answer.array[14, 9, 12] == pytest.approx(5 + asked @ [0.001, 0.002, 0.003], abs=1e-4)
+
+
+def test_the_grid_behind_one_picture_of_unknown_scale_is_as_deep_as_an_adult(views: list[Radiograph]) -> None:
+    frontal = shown(views[0], UNKNOWN)
+    small = replace(frontal, projection=frontal.projection.resampled(frontal.projection.size, (4.0, 4.0)))
+    assert covering_spacing([small]) == pytest.approx(300 / 64)
+    assert covering_spacing([replace(small, unknown=("offset",))]) == pytest.approx(4.0)
+    assert covering_spacing([small, views[1]]) > 300 / 64
