@@ -188,6 +188,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/shapes/methods/__init__.py
   XRayTo3DLib/shapes/methods/context.py
   XRayTo3DLib/shapes/methods/organ_probabilities.py
+  XRayTo3DLib/shapes/methods/segmented.py
   XRayTo3DLib/shapes/organs.py
   XRayTo3DLib/shapes/outlines.py
   XRayTo3DLib/shapes/registry.py
@@ -226,6 +227,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/training/precision.py
   XRayTo3DLib/training/recipes.py
   XRayTo3DLib/training/shadows.py
+  XRayTo3DLib/training/shape_intervals.py
   XRayTo3DLib/training/subjects.py
   XRayTo3DLib/training/systems.py
   XRayTo3DLib/training/task.py

@@ -22,7 +22,7 @@ from XRayTo3DLib.shapes.base import Masks, OrganShape, ShapeEstimate, ShapeSyste
 from XRayTo3DLib.shapes.interval import volume_interval
 from XRayTo3DLib.shapes.organs import find_organ
 from XRayTo3DLib.shapes.outlines import outlines
-from XRayTo3DLib.shapes.registry import TASKS, default_model, system_for
+from XRayTo3DLib.shapes.registry import TASKS, default_for, system_for
 from XRayTo3DLib.shapes.scope import field_notes, scope_notes
 
 #: Voxels of labelmaps are made finer until they are no larger than this, in mm.
@@ -86,12 +86,12 @@ def _system(
     model: str | Path | LoadedModel | ShapeSystem | None, organ: str, views: int, ask: Callable[[ModelFile], bool] | None
 ) -> tuple[ShapeSystem, LoadedModel | None]:
     """The system, and the model that it runs."""
-    if model is not None and not isinstance(model, (str, Path, LoadedModel)):
+    if model is None:
+        found = default_for(organ, views)
+        model = found.path if isinstance(found, ModelFile) else found
+    if not isinstance(model, (str, Path, LoadedModel)):
         return model, None
-    if isinstance(model, LoadedModel):
-        loaded = model
-    else:
-        loaded = load_model(default_model(organ, views).path if model is None else model, None, ask)
+    loaded = model if isinstance(model, LoadedModel) else load_model(model, None, ask)
     if loaded.file.card["task"] not in TASKS:
         raise InputError(
             f"The model {loaded.file.name} is for the task {loaded.file.card['task']!r}, not an organ's shape: choose a model of "

@@ -10,6 +10,7 @@ from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.models.zoo import ModelFile, find_models
 from XRayTo3DLib.shapes.base import ShapeSystem
 from XRayTo3DLib.shapes.methods.organ_probabilities import OrganProbabilities
+from XRayTo3DLib.shapes.methods.segmented import Segmentation
 
 #: Tasks of models that give organs.
 TASKS = ("shape", "mesh")
@@ -45,12 +46,14 @@ def models_for(organ: str, folders: Sequence[str | Path] = ()) -> list[ModelFile
     return sorted(found, key=lambda model: (not model.bundled, order.index(model.card["interface"])))
 
 
-def default_model(organ: str, views: int, folders: Sequence[str | Path] = ()) -> ModelFile:
-    """The model for an organ from so many views; :class:`InputError` when there is none."""
+def default_for(organ: str, views: int, folders: Sequence[str | Path] = ()) -> ModelFile | ShapeSystem:
+    """The model for an organ from so many views, or a system that needs none; :class:`InputError` when there is neither."""
     found = models_for(organ, folders)
     for model in found:
         limits = model.card["inputs"]["views"]
         if limits["minimum"] <= views <= limits["maximum"]:
             return model
+    if organ in Segmentation.organs:
+        return Segmentation()
     names = f" ({', '.join(model.name for model in found)} take another number of views)" if found else ""
     raise InputError(f"There is no model that finds the organ {organ} in {views} X-rays{names}: name a .pt file that does.")

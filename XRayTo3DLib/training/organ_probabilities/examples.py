@@ -75,12 +75,17 @@ class Batch:
         return replace(self, **{name: getattr(self, name).to(device) for name in ("context", "target", "known")})
 
 
+def learned(subjects: Sequence[Subject], settings: OrganProbabilities) -> list[Subject]:
+    """The subjects that are learned from: all but the last, which are held back for the intervals of volumes."""
+    return list(subjects[: max(0, len(subjects) - settings.drawn.held_back)])
+
+
 class Examples:
     """Draws the batches of a recipe from its subjects, those with labels; ``folder`` keeps what was computed."""
 
     def __init__(self, recipe: Recipe[OrganProbabilities], subjects: Sequence[Subject], folder: Path | None = None) -> None:
         self.recipe = recipe
-        self.subjects = [s for s in subjects if s.path is not None]
+        self.subjects = learned([s for s in subjects if s.path is not None], recipe.settings)
         if not self.subjects:
             raise InputError(f"There is no CT to train {recipe.name} on: name a data folder that holds some.")
         settings = recipe.settings

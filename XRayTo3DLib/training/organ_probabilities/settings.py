@@ -37,11 +37,13 @@ class NetworkSettings:
 
 @dataclass(frozen=True)
 class Drawn:
-    """``examples``: how many different ones there are, each computed once and kept; ``annealing``: at which fraction of the
+    """``examples``: how many different ones there are, each computed once and kept; ``held_back``: so many patients, the last ones
+    of the data, are never learned from: the intervals of volumes are theirs; ``annealing``: at which fraction of the
     annealing of augmentation and views they are drawn; ``masks``: chance that a step's organs come with drawn outlines;
     ``wrong_mm``: how far such outlines lie beside the truth, standard deviation."""
 
     examples: int
+    held_back: int
     annealing: float
     masks: float
     wrong_mm: float

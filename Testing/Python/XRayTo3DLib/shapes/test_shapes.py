@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,10 +18,12 @@ from XRayTo3DLib.geometry.views import ViewSpec
 from XRayTo3DLib.images.labelmap import Labelmap
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.images.volume import Volume, to_attenuation, to_hu
+from XRayTo3DLib.shapes import registry
 from XRayTo3DLib.shapes.answer import organ_shape
 from XRayTo3DLib.shapes.base import ShapeEstimate
 from XRayTo3DLib.shapes.interval import interval_factors, volume_interval
 from XRayTo3DLib.shapes.labels import read_labels
+from XRayTo3DLib.shapes.methods import segmented
 from XRayTo3DLib.shapes.organs import ORGANS, find_organ, lung_sides, organ_mask
 
 
@@ -154,3 +157,25 @@ def test_the_interval_holds_what_the_calibration_cases_held():
     assert volume_interval(card, "liver", 1, [mask], 1000.0) == pytest.approx((800, 1500))
     assert volume_interval(card, "liver", 3, [None] * 3, 1000.0) == pytest.approx((900, 1100))
     assert volume_interval(card, "spleen", 1, [None], 1000.0) is None
+
+
+def test_lungs_that_no_model_knows_are_those_of_the_reconstruction(monkeypatch):
+    """The reconstruction is put in: two lungs of a box each in a body, and what comes out has their sides and volumes."""
+    grid = Grid.centred((0, 0, 0), 48, 8.0)
+    z, y, x = np.meshgrid(*[8.0 * (np.arange(48) - 23.5)] * 3, indexing="ij")
+    hu = np.where((x / 180) ** 2 + (y / 130) ** 2 < 1, 20.0, -1000.0)
+    for centre, width in ((85, 45), (-85, 55)):
+        hu[(np.abs(x - centre) < width) & (np.abs(y) < 70) & (np.abs(z) < 100)] = -750.0
+    volume = Volume(hu.astype(np.float32), grid, "HU")
+    monkeypatch.setattr(segmented, "reconstruct", lambda *args, **kwargs: SimpleNamespace(volume=volume))
+    monkeypatch.setattr(segmented, "load_model", lambda *args: SimpleNamespace(file=SimpleNamespace(card={})))
+    monkeypatch.setattr(segmented, "grid_for", lambda *args: grid)
+    monkeypatch.setattr(registry, "models_for", lambda organ, folders=(): [])
+    views = _views("AP", "LAT", size=200)
+    found = {organ: organ_shape(views, organ, check_scope=False) for organ in ("lungs", "lung_left", "lung_right")}
+    assert found["lung_left"].volume_ml == pytest.approx(90 * 140 * 200 / 1000, rel=0.12)
+    assert found["lung_right"].volume_ml == pytest.approx(110 * 140 * 200 / 1000, rel=0.12)
+    assert found["lungs"].volume_ml == pytest.approx(found["lung_left"].volume_ml + found["lung_right"].volume_ml, rel=0.02)
+    assert found["lungs"].model == "segmentation/1" and found["lungs"].interval_ml is None
+    with pytest.raises(InputError, match="no model that finds the organ liver in 2 X-rays"):
+        organ_shape(views, "liver", check_scope=False)

@@ -46,7 +46,7 @@ def recipe(tmp_path, monkeypatch, backprojector):
     told["grid"] = {"size": 16, "spacing": 20.0, "crop": 16}
     told["network"] = {"space": [4, 4, 8], "fine": 2, "full": 4}
     told["organs"] = {"names": ORGANS, "scheme": "head_neck"}
-    told["drawn"] = {"examples": 2, "annealing": 0.0, "masks": 0.7, "wrong_mm": 0.0}
+    told["drawn"] = {"examples": 2, "held_back": 0, "annealing": 0.0, "masks": 0.7, "wrong_mm": 0.0}
     told["loss"] = {"cross_entropy": 0.5, "dice": 1.0}
     told["augmentation"] |= {"scale": {"head_neck": [0.9, 1.1]}, "anywhere": {"head_neck": 0.0}}
     quiet = {key: [0.0, 0.0] for key in ("noisy", "gain_chance", "blur_chance")}
