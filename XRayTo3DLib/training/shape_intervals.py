@@ -1,7 +1,7 @@
 """The 90 % intervals of volumes that a shape model's card states, from an evaluation on patients that were held back.
 
 ``python -m XRayTo3DLib.training.shape_intervals MODEL.pt SHAPES.json``: SHAPES.json is what ``xrayto3d evaluate --shapes --method
-MODEL.pt`` wrote for patients that the model was not trained on and that no figure will be stated of. For every organ and setting the
+MODEL.pt`` wrote for patients that the model was not trained on and that no figure is stated of. For every organ and setting the
 factors between which 90 % of the true volumes lie, over the model's own, are written into the card (split conformal prediction).
 """
 
