@@ -14,9 +14,6 @@ from XRayTo3DLib.files import parse_json, read_text_file, writing
 from XRayTo3DLib.images.radiograph import Radiograph
 
 _SCHEMA = (
-    "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/"
-    "markups-schema-v1.0.3.json#"
-)
     "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/markups-schema-v1.0.3.json#"
 )
 #: Control points of a curve are this many pixels apart along it.
