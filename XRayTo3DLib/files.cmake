@@ -89,6 +89,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/io/dicom_orientation.py
   XRayTo3DLib/io/dicom_pixels.py
   XRayTo3DLib/io/dicom_scale.py
+  XRayTo3DLib/io/dicom_seg.py
   XRayTo3DLib/io/dicom_series.py
   XRayTo3DLib/io/dicom_values.py
   XRayTo3DLib/io/dicom_views.py
@@ -96,6 +97,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/io/identity.py
   XRayTo3DLib/io/image_files.py
   XRayTo3DLib/io/image_headers.py
+  XRayTo3DLib/io/markups.py
   XRayTo3DLib/io/matrices.py
   XRayTo3DLib/io/nifti_affine.py
   XRayTo3DLib/io/picture_masks.py
