@@ -239,6 +239,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
 set(XRayTo3DLib_PYTHON_RESOURCES
   Resources/Baselines/chest.nrrd
   Resources/Baselines/head_neck.nrrd
+  Resources/Baselines/shapes.npz
   Resources/Calibration/looks.npz
   Resources/Calibration/shadows.json
   Resources/Models/SHA256SUMS

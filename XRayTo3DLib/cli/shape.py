@@ -34,6 +34,7 @@ examples:
 writes into --out, for each organ:
   ORGAN.nii.gz             its labelmap                ORGAN.seg.nrrd          a segmentation for 3D Slicer
   ORGAN.stl ...            its closed surface, LPS mm  ORGAN_VIEW.png          the X-ray with its outline
+  ORGAN.dcm                a DICOM SEG, where asked    ORGAN_VIEW.mrk.json     the outline as a closed curve, LPS mm
   shape.json               volumes in mL, intervals, outlines in pixels and mm, notes
 
 One or two X-rays do not determine a shape; research software, not for diagnosis.
@@ -61,8 +62,19 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--model", metavar="NAME|FILE", help="the model (default: the one for this organ)")
     parser.add_argument(
-        "--format", action="append", metavar="NAME", help="of the surface: stl (the default), ply, obj or vtp; may be repeated"
+        "--format",
+        action="append",
+        metavar="NAME",
+        help="of the surface: stl (the default), ply, obj or vtp; or dcm, a DICOM SEG; may be repeated",
     )
+    parser.add_argument(
+        "--reference",
+        type=Path,
+        metavar="FILE|FOLDER",
+        help="the DICOM X-ray or CT series whose patient, study and frame of reference the SEG takes (default: the first X-ray, "
+        "where it is DICOM)",
+    )
+    parser.add_argument("--keep-identity", action="store_true", help="write names and the like into the DICOM SEG as well")
     parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="receives the results")
     parser.add_argument("--threads", type=count, metavar="N", help="processor threads (default: all)")
     add_geometry(parser, "--unmeasured")
@@ -81,25 +93,31 @@ def run(args: argparse.Namespace) -> None:
     from XRayTo3DLib.models.zoo import load_model
     from XRayTo3DLib.progress import part
     from XRayTo3DLib.shapes.answer import organ_shape
-    from XRayTo3DLib.shapes.files import shape_files, shape_values, write_shape
+    from XRayTo3DLib.shapes.files import SEG, check_formats, shape_files, shape_values, write_shape
     from XRayTo3DLib.shapes.organs import find_organ
 
     use_threads(args.threads)
     organs = list(dict.fromkeys(find_organ(name).name for name in args.organ))
     formats = list(dict.fromkeys(name.lower().lstrip(".") for name in args.format or ["stl"]))
+    check_formats(formats)
     drawn = _drawn_files(args.drawn or [], list(files))
     names = [name for organ in organs for name in shape_files(organ, formats, list(files))]
     keep_inputs(args.out, [*names, "shape.json"], [*input_files(files, args), *drawn.values()])
     radiographs = read_xrays(files, args)
     masks = _masks(drawn, dict(zip(files, radiographs, strict=True)))
     model = None if args.model is None else load_model(args.model)
+    identity = None
+    if SEG in formats:
+        from XRayTo3DLib.io.identity import read_patient_study
+
+        identity = read_patient_study(args.reference or next(iter(files.values()))[1], args.keep_identity)
     found = []
     with staged(args.out) as folder:
         with bar("shapes") as progress:
             for number, organ in enumerate(organs):
                 own = part(progress, number / len(organs), (number + 1) / len(organs))
                 shape = organ_shape(radiographs, organ, masks, model, progress=own)
-                write_shape(shape, radiographs, folder, formats)
+                write_shape(shape, radiographs, folder, formats, identity)
                 found.append(shape)
         values: dict[str, Any] = {"shapes": [shape_values(shape, radiographs) for shape in found]}
         write_json(values, folder / "shape.json")

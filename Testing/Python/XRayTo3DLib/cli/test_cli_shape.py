@@ -10,9 +10,11 @@ import SimpleITK as sitk
 from backprojector import CARD
 from organ_model import organ_model
 from PIL import Image
+from pydicom import dcmread
 
 from XRayTo3DLib.geometry.views import ViewSpec
 from XRayTo3DLib.images.radiograph import Radiograph
+from XRayTo3DLib.io.markups import read_curves
 from XRayTo3DLib.io.radiographs import write_radiograph
 from XRayTo3DLib.io.segmentations import read_labelmap
 from XRayTo3DLib.io.surfaces import read_surface
@@ -39,12 +41,12 @@ def folder(tmp_path, monkeypatch, backprojector):
 def test_an_organ_is_written_whole(run, folder):
     found = run(
         "shape", folder / "ap.nrrd", "--organ", "parotid_left", "--mask", folder / "drawn.png",
-        "--format", "ply", "--format", "vtp", "--out", folder / "out",
+        "--format", "ply", "--format", "vtp", "--format", "dcm", "--out", folder / "out",
     )  # fmt: skip
     assert found.code == 0, found.error
     out = folder / "out"
     names = {"parotid_left.nii.gz", "parotid_left.seg.nrrd", "parotid_left.ply", "parotid_left.vtp", "shape.json"}
-    assert {p.name for p in out.iterdir()} == names | {"parotid_left_AP.png"}
+    assert {p.name for p in out.iterdir()} == names | {"parotid_left_AP.png", "parotid_left_AP.mrk.json", "parotid_left.dcm"}
     (told,) = json.loads((out / "shape.json").read_text())["shapes"]
     labels = read_labelmap(out / "parotid_left.seg.nrrd")
     assert list(labels.names.values()) == ["parotid_left"]
@@ -56,6 +58,9 @@ def test_an_organ_is_written_whole(run, folder):
     curve = np.array(told["outlines"][0]["pixels"][0])
     assert np.ptp(curve, axis=0) == pytest.approx([40, 28], abs=3) and curve.mean(axis=0) == pytest.approx([63.5, 63.5], abs=1)
     assert np.ptp(np.array(told["outlines"][0]["lps_mm"][0]), axis=0)[[0, 2]] == pytest.approx([56, 80], abs=6)
+    (points,) = read_curves(out / "parotid_left_AP.mrk.json").values()
+    assert np.ptp(points, axis=0)[[0, 2]] == pytest.approx([56, 80], abs=6)
+    assert dcmread(out / "parotid_left.dcm").SegmentSequence[0].SegmentLabel == "parotid_left"
     assert told["cut_by_the_grid"] and any("depth comes from the model alone" in note for note in told["notes"])
     assert f"{told['volume_ml']:.1f} mL" in found.out and "90 %" in found.out
     assert np.ptp(np.array(read_surface(out / "parotid_left.ply").GetBounds()).reshape(3, 2), axis=1)[0] == pytest.approx(56, abs=6)
@@ -88,7 +93,7 @@ def test_what_cannot_be_is_one_sentence_and_nothing_is_written(run, folder):
         ([ap, "--organ", "parotid_left", "--mask", f"PA={folder / 'drawn.png'}"], "there is no view 'PA'"),
         ([ap, "--organ", "parotid_left", "--mask", folder / "black.png"], "is empty"),
         ([ap, "--organ", "parotid_left", "--mask", folder / "small.png"], "20 x 30 pixels"),
-        ([ap, "--organ", "parotid_left", "--format", "doc"], "'doc' is no format of a surface"),
+        ([ap, "--organ", "parotid_left", "--format", "doc"], "'doc' is no format of an organ"),
         ([ap, "--organ", "parotid_left", "--model", "backprojector"], "not an organ's shape"),
     ):
         found = run("shape", *arguments, "--out", folder / "out")
