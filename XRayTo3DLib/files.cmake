@@ -175,6 +175,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/report/demo.py
   XRayTo3DLib/report/description.py
   XRayTo3DLib/report/formats.py
+  XRayTo3DLib/report/organs.py
   XRayTo3DLib/report/outlines.py
   XRayTo3DLib/report/page.py
   XRayTo3DLib/report/pictures.py
@@ -191,6 +192,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/shapes/methods/context.py
   XRayTo3DLib/shapes/methods/organ_probabilities.py
   XRayTo3DLib/shapes/methods/segmented.py
+  XRayTo3DLib/shapes/methods/thresholds.py
   XRayTo3DLib/shapes/organs.py
   XRayTo3DLib/shapes/outlines.py
   XRayTo3DLib/shapes/registry.py

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from XRayTo3DLib.images.volume import Volume
     from XRayTo3DLib.progress import Progress
     from XRayTo3DLib.reconstruction.answer import Answer
+    from XRayTo3DLib.report.organs import ComparedOrgan
 
 #: A chest stand: source to detector, and source to the middle of the chest, in mm.
 SOURCE_TO_DETECTOR, SOURCE_TO_ISOCENTRE = 1800.0, 1500.0
@@ -96,6 +97,7 @@ def run(args: argparse.Namespace) -> None:
     from XRayTo3DLib.reconstruction.answer import answer_files, solve, write_answer
     from XRayTo3DLib.report.demo import write_demo_report
     from XRayTo3DLib.report.description import peak_memory_gb
+    from XRayTo3DLib.report.organs import organ_sections
     from XRayTo3DLib.simulation.drr import render_drr
 
     use_threads(args.threads)
@@ -123,6 +125,8 @@ def run(args: argparse.Namespace) -> None:
                 answers[name] = solve(used, grid, model, args.refine, check_views=False, progress=progress)
         with bar("comparison with the CT") as progress:
             figures, volumes = measure(ct, answers, progress)
+        with bar("organs") as progress:
+            organs, missing = _organs(args, radiographs, answers["AP_LAT"], progress)
         formats: list[dict[str, Any]] = []
         if args.formats:
             from XRayTo3DLib.evaluation.formats import compare_formats
@@ -145,7 +149,16 @@ def run(args: argparse.Namespace) -> None:
             write_scene(folder / "scene.mrb", ct, radiographs, named, progress)
         with bar("report") as progress:
             results = _results(source, radiographs, answers, figures, started) | ({"formats": formats} if formats else {})
-            write_demo_report(folder / "report.html", results, radiographs, answers, volumes, progress)
+            results |= {"organs": [organ.values for organ in organs]}
+            write_demo_report(
+                folder / "report.html",
+                results,
+                radiographs,
+                answers,
+                volumes,
+                progress,
+                organ_sections(organs, radiographs, missing),
+            )
             results["seconds"], results["peak_memory_gb"] = time.monotonic() - started, peak_memory_gb()
             write_json(results, folder / "metrics.json")
     print(_summary(results, args.out))
@@ -161,6 +174,39 @@ def _ct(args: argparse.Namespace, progress: Progress) -> tuple[Volume, str]:
     name = name_without_patient(args.ct)
     progress(0.1, f"reading {name}")
     return read_volume(args.ct), f"{name}, a CT named by the user."
+
+
+def _organs(
+    args: argparse.Namespace, radiographs: list[Radiograph], answer: Answer, progress: Progress
+) -> tuple[list[ComparedOrgan], list[str]]:
+    """The organs of a chest that can be found, beside the sample's labels, and why others were not; none of a CT of the user's."""
+    from XRayTo3DLib.errors import InputError
+    from XRayTo3DLib.report.organs import compared_organ
+    from XRayTo3DLib.shapes.answer import organ_shape
+    from XRayTo3DLib.shapes.labels import read_labels
+    from XRayTo3DLib.shapes.methods.thresholds import Thresholds
+    from XRayTo3DLib.shapes.organs import ORGANS
+    from XRayTo3DLib.shapes.registry import models_for
+    from XRayTo3DLib.simulation.sample import sample_labels, sample_path
+
+    if args.ct is not None:
+        return [], []
+    labelled = None if args.offline else sample_labels(progress)
+    truth = None if labelled is None else read_labels(sample_path(), "totalsegmentator")
+    chest = [name for name, organ in ORGANS.items() if organ.region == "torso" and "chest" in organ.shown_in and not organ.parts]
+    found, missing = [], []
+    for number, name in enumerate(chest):
+        progress(number / len(chest), name)
+        known = models_for(name)
+        if not known and (name not in Thresholds.organs or answer.labels is None):
+            continue
+        try:
+            shape = organ_shape(radiographs, name, model=None if known else Thresholds(answer.labels), check_scope=False)
+        except InputError as error:
+            missing.append(str(error))
+            continue
+        found.append(compared_organ(shape, truth, radiographs))
+    return found, missing
 
 
 def covering_grid(ct: Volume, size: int) -> Grid:

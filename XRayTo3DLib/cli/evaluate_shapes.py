@@ -9,12 +9,13 @@ from XRayTo3DLib.errors import InputError
 #: The end of the description of ``xrayto3d evaluate``.
 DESCRIPTION = """\
 every labelled organ of every CT, found in the CT's X-rays by each
-model for organs, against its truth: Dice, IoU, Hausdorff distance, HD95, surface and landmark distances in mm, error of
-the volume, and how often its 90 % interval holds the true one. Settings: one_view (AP), one_view_mask (and the organ
-drawn on it), mask_only (the drawing alone), two_views (AP and lateral). Methods: ours (the one offered by default), every
-model by its name, mean (mean shape of the training organs, placed by the box of the truth), mean_scaled (stretched to
-that box), mean_body (placed by the body), with --training nearest (organ of the training CT with the most similar X-ray),
-and ceiling. A CT of the case's own patient is never used for its baselines: --training may be the data folder itself.
+model for organs, against its truth: Dice, IoU, Hausdorff distance, HD95, surface and landmark distances in mm, error
+of the volume, and how often its 90 % interval holds the true one. Settings: one_view (AP), one_view_mask (and the
+organ drawn on it), mask_only (the drawing alone), two_views (AP and lateral). Methods: ours (the one offered by
+default), every model by its name, mean (mean shape of the training organs, placed by the box of the truth),
+mean_scaled (stretched to that box), mean_body (placed by the body), with --training nearest (organ of the training CT
+with the most similar X-ray), thresholds (lungs by thresholds in the reconstruction), and ceiling. A CT of the case's
+own patient is never used for its baselines: --training may be the data folder itself.
 """
 #: Options that mean nothing to shapes, and those that mean nothing without.
 _VOLUMES = ("protocol", "beta")

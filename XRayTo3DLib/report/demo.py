@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,12 @@ def write_demo_report(
     answers: dict[str, Answer],
     volumes: dict[str, Volume],
     progress: Progress,
+    organs: Sequence[Section] = (),
 ) -> None:
-    """Draw and write; ``results`` as in ``metrics.json``, ``volumes`` the CT and the mean on the answers' grid."""
+    """Draw and write; ``results`` as in ``metrics.json``, ``volumes`` the CT and the mean on the answers' grid.
+
+    ``organs``: sections of :func:`.organs.organ_sections`.
+    """
     one, two = answers["AP"], answers["AP_LAT"]
     progress(0.1, "pictures")
     sections = [
@@ -49,6 +54,7 @@ def write_demo_report(
     progress(0.6, "3D rendering")
     truth = extract_surfaces(segment_ct(volumes["ct"]))
     sections.append(surface_section([("CT", truth), ("AP alone", one.surfaces), ("AP and lateral", two.surfaces)]))
+    sections += organs
     progress(0.9, "page")
     memory = results["peak_memory_gb"]
     facts = [

