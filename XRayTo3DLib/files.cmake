@@ -228,6 +228,13 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/training/organ_probabilities/network.py
   XRayTo3DLib/training/organ_probabilities/settings.py
   XRayTo3DLib/training/organ_probabilities/task.py
+  XRayTo3DLib/training/parametrized/__init__.py
+  XRayTo3DLib/training/parametrized/examples.py
+  XRayTo3DLib/training/parametrized/losses.py
+  XRayTo3DLib/training/parametrized/network.py
+  XRayTo3DLib/training/parametrized/patients.py
+  XRayTo3DLib/training/parametrized/settings.py
+  XRayTo3DLib/training/parametrized/task.py
   XRayTo3DLib/training/precision.py
   XRayTo3DLib/training/recipes.py
   XRayTo3DLib/training/shadows.py
@@ -255,5 +262,13 @@ set(XRayTo3DLib_PYTHON_RESOURCES
   XRayTo3DLib/training/lifted_views/recipe.schema.json
   XRayTo3DLib/training/organ_probabilities/organs_head_neck.toml
   XRayTo3DLib/training/organ_probabilities/recipe.schema.json
+  XRayTo3DLib/training/parametrized/markers.toml
+  XRayTo3DLib/training/parametrized/recipe.schema.json
+  XRayTo3DLib/training/parametrized/xray_convergent.toml
+  XRayTo3DLib/training/parametrized/xray_pix2pix.toml
+  XRayTo3DLib/training/parametrized/xray_pretrained.toml
+  XRayTo3DLib/training/parametrized/xray_unet.toml
+  XRayTo3DLib/training/parametrized/xray_wgan.toml
+  XRayTo3DLib/training/parametrized/xray_wgan_gp.toml
   XRayTo3DLib/training/recipe.schema.json
   )

@@ -23,16 +23,27 @@ from XRayTo3DLib.training.recipes import Recipe, load_recipe
 from XRayTo3DLib.training.systems import system_of
 
 
-def card_of(recipe: Recipe, steps: int, parameters: int, metrics: list[dict[str, Any]], commit: str) -> dict[str, Any]:
-    """The model card of a trained recipe; ``metrics`` are rows of the schema, from the evaluation."""
+def card_of(
+    recipe: Recipe,
+    steps: int,
+    parameters: int,
+    metrics: list[dict[str, Any]],
+    commit: str,
+    part: str = "",
+    own: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The model card of a trained recipe; ``metrics`` are rows of the schema, from the evaluation.
+
+    ``part``: what the name of a companion's file adds, and ``own`` what its card says of inputs and outputs.
+    """
     told = recipe.card
     return {
         "schema": SCHEMA,
-        "name": recipe.name,
+        "name": f"{recipe.name}_{part}" if part else recipe.name,
         "version": told.version,
         "title": told.title,
         "region": list(told.region),
-        **system_of(recipe).card(recipe),
+        **(own or system_of(recipe).card(recipe)),
         "training": {
             "data": [dataclasses.asdict(credit) for credit in told.data],
             "recipe": f"{recipe.name}.toml",
@@ -70,16 +81,19 @@ def export(
     metrics: list[dict[str, Any]] | None = None,
     commit: str = "",
 ) -> Path:
-    """Write the averaged network of ``folder/checkpoint.pt`` as a model file at ``path``."""
+    """Write the averaged network of ``folder/checkpoint.pt`` as a model file at ``path``; companions beside it, their parts' names
+    added to that of the file."""
     source = folder / NAME
     state = read_checkpoint(source)
     system = system_of(recipe)
     network = system.build(recipe)
     load_weights(network, state["average"], f"The checkpoint {source}")
-    if system.exported is not None:
-        network = system.exported(network)
-    parameters = sum(p.numel() for p in network.parameters())
-    save_model(network, card_of(recipe, state["step"], parameters, metrics or [], commit), path)
+    main = network if system.exported is None else system.exported(network)
+    companions = {} if system.companions is None else system.companions(recipe, network)
+    for part, (module, own) in {**companions, "": (main, system.card(recipe))}.items():
+        parameters = sum(p.numel() for p in module.parameters())
+        file = path.with_name(f"{path.stem}_{part}{path.suffix}") if part else path
+        save_model(module, card_of(recipe, state["step"], parameters, metrics or [], commit, part, own), file)
     return path
 
 

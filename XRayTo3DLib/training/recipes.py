@@ -19,6 +19,7 @@ import jsonschema
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.training.lifted_views.settings import LiftedViews
 from XRayTo3DLib.training.organ_probabilities.settings import OrganProbabilities
+from XRayTo3DLib.training.parametrized.settings import Parametrized
 from XRayTo3DLib.training.typed import not_finite, typed
 
 if sys.version_info >= (3, 11):
@@ -38,7 +39,11 @@ class Settings(Protocol):
 
 S = TypeVar("S", bound=Settings)
 #: What may be trained: the typed tables of each system, by the name of its folder.
-SYSTEMS: dict[str, type[Settings]] = {"lifted_views": LiftedViews, "organ_probabilities": OrganProbabilities}
+SYSTEMS: dict[str, type[Settings]] = {
+    "lifted_views": LiftedViews,
+    "organ_probabilities": OrganProbabilities,
+    "parametrized": Parametrized,
+}
 #: A recipe is a page of text.
 _LARGEST = 1_000_000
 

@@ -11,6 +11,8 @@ import torch
 
 from XRayTo3DLib.training.lifted_views import task as lifted_views
 from XRayTo3DLib.training.organ_probabilities import task as organ_probabilities
+from XRayTo3DLib.training.parametrized import task as parametrized
+from XRayTo3DLib.training.parametrized.patients import load_patients
 from XRayTo3DLib.training.recipes import Recipe, Source
 from XRayTo3DLib.training.subjects import load_subjects
 from XRayTo3DLib.training.task import Task
@@ -22,7 +24,8 @@ class System:
 
     ``task``: what is trained; ``build``: the untrained network; ``card``: what a card says of its inputs and outputs; ``subjects``:
     reads the data of a recipe (its sources, the data folder, the cache folder); ``exported``: the part of a trained network that
-    goes into the model file, where that is not the whole (``None``).
+    goes into the model file, where that is not the whole (``None``); ``companions``: further parts that go into files of their own,
+    each with what its card says, by what their names add.
     """
 
     task: Callable[[Any, Sequence[Any]], Task[Any]]
@@ -30,12 +33,16 @@ class System:
     card: Callable[[Any], dict[str, Any]]
     subjects: Callable[[Sequence[Source], Path, Path], Sequence[Any]] = load_subjects
     exported: Callable[[torch.nn.Module], torch.nn.Module] | None = None
+    companions: Callable[[Any, torch.nn.Module], dict[str, tuple[torch.nn.Module, dict[str, Any]]]] | None = None
 
 
 #: By the name of the folder.
 SYSTEMS: dict[str, System] = {
     "lifted_views": System(lifted_views.LiftedViewsTask, lifted_views.build, lifted_views.card),
     "organ_probabilities": System(organ_probabilities.OrganTask, organ_probabilities.build, organ_probabilities.card),
+    "parametrized": System(
+        parametrized.task, parametrized.build, parametrized.card, load_patients, parametrized.exported, parametrized.companions
+    ),
 }
 
 
