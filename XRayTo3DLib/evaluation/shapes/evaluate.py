@@ -25,6 +25,7 @@ from XRayTo3DLib.evaluation.shapes.figures import ShapeAnswer, shape_figures
 from XRayTo3DLib.evaluation.shapes.table import summarise
 from XRayTo3DLib.evaluation.shapes.xrays import BEAMS, SETTINGS, Given, ShapeXrays, in_words, known_setting
 from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.images.resampling import resample, resample_mask
 from XRayTo3DLib.images.volume import Volume
 from XRayTo3DLib.models.zoo import LoadedModel, load_model
@@ -103,6 +104,7 @@ def evaluate_shapes(
         share = part(progress, 0.4 + 0.6 * index / len(files), 0.4 + 0.6 * (index + 1) / len(files))
         share(0.0, title)
         scan = read_scan(path, scheme, title)
+        made: dict[tuple[float, ...], dict[str, Radiograph]] = {}  # organs in one field share its X-rays
         for number, organ in enumerate(names):
             share(number / len(names), f"{title} {organ}")
             case = scan.case(organ)
@@ -121,7 +123,9 @@ def evaluate_shapes(
                 continue
             if mean is not None and training is None and case_name(path) in mean.subjects:
                 run.seen.setdefault(f"the bundled mean of {organ}", []).append(title)
-            _measure(case, wanted, beam, models, kept, mean, others_patients, run)
+            assert case.ct is not None
+            xrays = ShapeXrays(case, beam, made.setdefault(case.ct.grid.origin, {}))
+            _measure(case, xrays, wanted, models, kept, mean, others_patients, run)
     if not run.rows:
         reasons = sorted({entry["reason"] for entry in run.left_out + run.refused})
         raise InputError(f"No organ could be measured ({'; '.join(reasons)[:300]}): give CTs with whole organs, or other organs.")
@@ -142,8 +146,8 @@ def evaluate_shapes(
 
 def _measure(
     case: ShapeCase,
+    xrays: ShapeXrays,
     settings: Sequence[str],
-    beam: str,
     models: dict[str, LoadedModel | ShapeSystem | None],
     kept: Sequence[str],
     mean: MeanShape | None,
@@ -151,7 +155,6 @@ def _measure(
     run: _Run,
 ) -> None:
     """The rows of one case."""
-    xrays = ShapeXrays(case, beam)
     known: dict[str, dict[str, Any]] = {}
     for setting in settings:
         given = xrays.of(setting)

@@ -7,8 +7,9 @@ structures), and answers logits (1, organs, z, y, x).
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.geometry.projection import Projection
 from XRayTo3DLib.images.pixel_matching import coarse
 from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.images.volume import MU_WATER, Volume
@@ -23,10 +25,12 @@ from XRayTo3DLib.models.zoo import LoadedModel, load_model
 from XRayTo3DLib.progress import Progress, part, silent
 from XRayTo3DLib.reconstruction.grids import grid_for
 from XRayTo3DLib.reconstruction.methods import scanned_views, virtual_detector
-from XRayTo3DLib.reconstruction.methods.base import Estimate
 from XRayTo3DLib.reconstruction.methods.lifted_views import LiftedViews
 from XRayTo3DLib.shapes.base import Masks, ShapeEstimate, check_limits, organs_of
 from XRayTo3DLib.shapes.methods.context import context_of, mask_channel
+
+#: Sets of radiographs whose reconstruction is kept for the next organ, 20 MB each.
+_REMEMBERED = 3
 
 
 class OrganProbabilities:
@@ -35,7 +39,7 @@ class OrganProbabilities:
     name = interface = "organ-probabilities/1"
 
     def __init__(self) -> None:
-        self._last: tuple[tuple[Radiograph, ...], str, Grid, Estimate] | None = None
+        self._seen: deque[_Seen] = deque(maxlen=_REMEMBERED)
 
     def check(self, model: LoadedModel | None, radiographs: Sequence[Radiograph], organ: str, masks: Masks) -> None:
         loaded = _needed(model)
@@ -51,47 +55,62 @@ class OrganProbabilities:
         progress: Progress = silent,
     ) -> ShapeEstimate:
         loaded = _needed(model)
-        grid = _grid(loaded, radiographs)
         names = organs_of(loaded)
-        used = coarse(radiographs, grid)
-        volume = self._volume(_reconstruction(loaded), radiographs, used, grid, part(progress, 0.0, 0.7))
-        virtual = scanned_views.stand_ins(used, grid, None)
-        images = torch.from_numpy(
-            np.stack(scanned_views.pictures(used, virtual, grid, volume.mean)).astype(np.float32) / virtual_detector.scale(grid)
-        )
-        matrices = torch.tensor(np.stack([virtual_detector.matrix(p, grid) for p in virtual]), dtype=torch.float32)
-        drawn: list[torch.Tensor | None] = [None] * len(names)
+        number = names.index(organ)
+        seen = self._look(loaded, radiographs, part(progress, 0.0, 0.7))
         given = [(n, mask) for n, mask in enumerate(masks) if mask is not None]
+        progress(0.7, f"model {loaded.file.name}")
         if given:
             pictures = [
-                torch.from_numpy(virtual_detector.to_virtual(mask, radiographs[n].projection, grid, virtual[n])) > 0.5
+                torch.from_numpy(virtual_detector.to_virtual(mask, radiographs[n].projection, seen.grid, seen.virtual[n])) > 0.5
                 for n, mask in given
             ]
-            drawn[names.index(organ)] = mask_channel(pictures, matrices[[n for n, _ in given]], grid)
-        deviation = volume.mean.array * 0 if volume.deviation is None else volume.deviation.array
-        attenuation = torch.from_numpy(np.stack([volume.mean.array, deviation]) / np.float32(MU_WATER))
-        progress(0.7, f"model {loaded.file.name}")
-        context = context_of(attenuation, images, matrices, grid, grid, drawn)
-        logits = _logits(loaded, context, len(names))[names.index(organ)]
-        entry = loaded.file.card["outputs"]["structures"][names.index(organ)]
-        probability = Volume(torch.sigmoid(logits).numpy(), grid, "1")
+            context = seen.context.clone()
+            context[len(context) - len(names) + number] = mask_channel(
+                pictures, seen.matrices[[n for n, _ in given]], seen.grid
+            )
+            logits = _logits(loaded, context, len(names))
+        else:
+            if seen.logits is None:
+                seen.logits = _logits(loaded, seen.context, len(names))
+            logits = seen.logits
+        entry = loaded.file.card["outputs"]["structures"][number]
+        probability = Volume(torch.sigmoid(logits[number]).numpy(), seen.grid, "1")
         progress(1.0, f"model {loaded.file.name}")
         return ShapeEstimate(probability, threshold=float(entry.get("threshold", 0.5)))
 
-    def _volume(
-        self,
-        model: LoadedModel,
-        radiographs: Sequence[Radiograph],
-        used: Sequence[Radiograph],
-        grid: Grid,
-        progress: Progress,
-    ) -> Estimate:
-        """The reconstruction; that of the last call where the same radiographs come again, for the next organ."""
-        known = self._last
-        if known is None or known[1:3] != (model.file.sha256, grid) or not _same(known[0], radiographs):
-            estimate = LiftedViews().run(model, used, grid, progress)
-            known = self._last = (tuple(radiographs), model.file.sha256, grid, estimate)
-        return known[3]
+    def _look(self, model: LoadedModel, radiographs: Sequence[Radiograph], progress: Progress) -> _Seen:
+        """What the head is given of these radiographs, without outlines; remembered for the next organ in them."""
+        for known in self._seen:
+            if known.sha256 == model.file.sha256 and _same(known.radiographs, radiographs):
+                return known
+        grid = _grid(model, radiographs)
+        used = coarse(radiographs, grid)
+        volume = LiftedViews().run(_reconstruction(model), used, grid, progress)
+        virtual = scanned_views.stand_ins(used, grid, None)
+        pictures = np.stack(scanned_views.pictures(used, virtual, grid, volume.mean)).astype(np.float32)
+        images = torch.from_numpy(pictures / np.float32(virtual_detector.scale(grid)))
+        matrices = torch.tensor(np.stack([virtual_detector.matrix(p, grid) for p in virtual]), dtype=torch.float32)
+        deviation = np.zeros_like(volume.mean.array) if volume.deviation is None else volume.deviation.array
+        attenuation = torch.from_numpy(np.stack([volume.mean.array, deviation]) / np.float32(MU_WATER))
+        drawn: list[torch.Tensor | None] = [None] * len(organs_of(model))
+        context = context_of(attenuation, images, matrices, grid, grid, drawn)
+        seen = _Seen(tuple(radiographs), model.file.sha256, grid, virtual, matrices, context)
+        self._seen.append(seen)
+        return seen
+
+
+@dataclass(eq=False)
+class _Seen:
+    """Radiographs that a model has looked at: grid, virtual detectors, and what the head is given and gave without outlines."""
+
+    radiographs: tuple[Radiograph, ...]
+    sha256: str
+    grid: Grid
+    virtual: list[Projection]
+    matrices: torch.Tensor
+    context: torch.Tensor
+    logits: torch.Tensor | None = None
 
 
 def _same(known: Sequence[Radiograph], asked: Sequence[Radiograph]) -> bool:

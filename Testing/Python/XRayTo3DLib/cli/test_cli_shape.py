@@ -19,6 +19,7 @@ from XRayTo3DLib.io.radiographs import write_radiograph
 from XRayTo3DLib.io.segmentations import read_labelmap
 from XRayTo3DLib.io.surfaces import read_surface
 from XRayTo3DLib.models.zoo import describe_model, trust_model
+from XRayTo3DLib.reconstruction.methods.lifted_views import LiftedViews
 
 
 @pytest.fixture
@@ -67,12 +68,16 @@ def test_an_organ_is_written_whole(run, folder):
     assert Image.open(out / "parotid_left_AP.png").size == (1024, 1024)
 
 
-def test_several_organs_from_two_views_each_with_its_own_mask(run, folder):
+def test_several_organs_from_two_views_share_one_reconstruction(run, folder, monkeypatch):
+    calls = []
+    once = LiftedViews.run
+    monkeypatch.setattr(LiftedViews, "run", lambda *args: calls.append(args) or once(*args))
     found = run(
         "shape", f"AP={folder / 'ap.nrrd'}", f"LAT={folder / 'lat.nrrd'}", "--organ", "parotid_left", "--organ", "parotid_right",
         "--mask", f"LAT={folder / 'drawn.png'}", "--out", folder / "out",
     )  # fmt: skip
     assert found.code == 0, found.error
+    assert len(calls) == 1
     left, right = json.loads((folder / "out" / "shape.json").read_text())["shapes"]
     assert (left["organ"], right["organ"]) == ("parotid_left", "parotid_right")
     curve = np.array(left["outlines"][1]["pixels"][0])
