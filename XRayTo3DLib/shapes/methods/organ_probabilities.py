@@ -66,9 +66,7 @@ class OrganProbabilities:
                 for n, mask in given
             ]
             context = seen.context.clone()
-            context[len(context) - len(names) + number] = mask_channel(
-                pictures, seen.matrices[[n for n, _ in given]], seen.grid
-            )
+            context[len(context) - len(names) + number] = mask_channel(pictures, seen.matrices[[n for n, _ in given]], seen.grid)
             logits = _logits(loaded, context, len(names))
         else:
             if seen.logits is None:
