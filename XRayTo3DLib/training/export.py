@@ -61,17 +61,23 @@ def card_of(
 
 
 def metric_rows(results: dict[str, Any], data: str, split: str) -> list[dict[str, Any]]:
-    """The card's rows of an evaluation's summary."""
+    """The card's rows of an evaluation's summary; of one of shapes, whose summary has organs, the setting names the organ too."""
     rows = []
-    for setting, methods in results["summary"].items():
-        for method, found in methods.items():
-            # Figures alone: not how many cases, how long, or what is not defined.
-            numbers = {k: v for k, v in found.items() if isinstance(v, float) and k != "seconds"}
-            values = {k: round(v, 6 if k == "reprojection" else 3) for k, v in numbers.items()}
-            rows.append(
-                {"data": data, "split": split, "setting": setting, "method": method, "cases": found["cases"], "values": values}
-            )
+    for setting, entries in results["summary"].items():
+        tables = {setting: entries} if "cases" in next(iter(entries.values()), {}) else _by_organ(setting, entries)
+        for told, methods in tables.items():
+            for method, found in methods.items():
+                # Figures alone: not how many cases, how long, or what is not defined.
+                numbers = {k: v for k, v in found.items() if isinstance(v, float) and k != "seconds"}
+                values = {k: round(v, 6 if k == "reprojection" else 3) for k, v in numbers.items()}
+                rows.append(
+                    {"data": data, "split": split, "setting": told, "method": method, "cases": found["cases"], "values": values}
+                )
     return rows
+
+
+def _by_organ(setting: str, organs: dict[str, Any]) -> dict[str, Any]:
+    return {f"{setting}, {organ}": methods for organ, methods in organs.items()}
 
 
 def export(

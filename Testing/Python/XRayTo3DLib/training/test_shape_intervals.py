@@ -11,6 +11,7 @@ from organ_model import organ_model
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.models.zoo import describe_model
 from XRayTo3DLib.training import shape_intervals
+from XRayTo3DLib.training.export import metric_rows
 
 
 def test_a_card_gets_the_factors_of_the_cases_that_were_held_back(tmp_path, monkeypatch):
@@ -31,3 +32,13 @@ def test_a_card_gets_the_factors_of_the_cases_that_were_held_back(tmp_path, monk
     (tmp_path / "shapes.json").write_text(json.dumps({"cases": rows[:18]}))
     with pytest.raises(InputError, match="at least 19 cases"):
         shape_intervals.main([str(path), str(tmp_path / "shapes.json")])
+
+
+def test_the_rows_of_a_card_name_setting_and_organ():
+    figures = {"dice": 0.71234, "cases": 3, "seconds": 1.5}
+    row = {"data": "heads", "split": "validation", "method": "ours", "cases": 3, "values": {"dice": 0.712}}
+    shapes = {"summary": {"one_view": {"mandible": {"ours": figures}, "larynx": {"ours": figures}}}}
+    expected = [{**row, "setting": f"one_view, {organ}"} for organ in ("mandible", "larynx")]
+    assert metric_rows(shapes, "heads", "validation") == expected
+    volumes = {"summary": {"one_view": {"ours": figures}}}
+    assert metric_rows(volumes, "heads", "validation") == [{**row, "setting": "one_view"}]
