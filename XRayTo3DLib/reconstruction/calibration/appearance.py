@@ -21,8 +21,9 @@ from XRayTo3DLib.reconstruction.calibration.shadow import Shadow
 
 #: Fields along a side.
 SIDE = 12
-#: How common X-rays of a region are beside the others: an abdomen with the lung bases looks like a low chest.
-_COMMON = {"abdomen": 0.2}
+#: How common X-rays of a region are beside the others: a chest whose lungs are white looks like an abdomen. Of 105 real chests 101
+#: are taken for one, of 36 fields of abdomens (training CTs) 27.
+_COMMON = {"abdomen": 0.1}
 #: Fields that go together, and so count as one.
 _TOGETHER = 3.0
 
