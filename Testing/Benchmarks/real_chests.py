@@ -78,7 +78,9 @@ def measure(answer: Answer, projection: Projection) -> Figures | None:
     half, width = (x[0] + x[-1] + 1) // 2, x[-1] - x[0] + 1
     sides = lungs[..., :half].sum(), lungs[..., half:].sum()
     levels = np.flatnonzero(lungs.sum(axis=(1, 2)) > 0.3 * max(1, lungs.sum(axis=(1, 2)).max()))
-    level = slice(levels[0], levels[-1] + 1) if len(levels) else slice(0, 1)
+    if not len(levels):  # no lungs: all of the body
+        levels = np.flatnonzero(body.any(axis=(1, 2)))
+    level = slice(levels[0], levels[-1] + 1)
     middle = slice(half - width // 10, half + width // 10 + 1)
     between = hu[level, :, middle][body[level, :, middle]]
     beside = hu[level][lungs[level]]
