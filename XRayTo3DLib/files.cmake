@@ -229,6 +229,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/training/organ_probabilities/settings.py
   XRayTo3DLib/training/organ_probabilities/task.py
   XRayTo3DLib/training/parametrized/__init__.py
+  XRayTo3DLib/training/parametrized/atlas.py
   XRayTo3DLib/training/parametrized/examples.py
   XRayTo3DLib/training/parametrized/losses.py
   XRayTo3DLib/training/parametrized/network.py

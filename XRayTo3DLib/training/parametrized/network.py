@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from XRayTo3DLib.training.parametrized.atlas import Atlas
+
 #: Line integral over its unit (5) of 100 mm of water: what the thickness alone says of the X-ray.
 WATER = 100 * 0.0193 / 5
 
@@ -92,25 +94,30 @@ class MarkerNetwork(nn.Module):
 class ImageNetwork(nn.Module):
     """Surface image (B, 2, H, W) and heat maps (B, landmarks, H, W) to the X-ray (B, 1, H, W), line integrals over 5, from 0 on.
 
-    It is the difference to what the body would show if it were water all through. A map of zeros: a landmark that is not known.
+    It is what the body would show if it were water all through, the mean anatomy of the :class:`Atlas` at the landmarks, and
+    what the U-Net adds. A map of zeros: a landmark that is not known.
     """
 
-    def __init__(self, landmarks: int, widths: list[int], convolutions: int, fold: int) -> None:
+    def __init__(
+        self, landmarks: int, widths: list[int], convolutions: int, fold: int, views: int = 1, size: tuple[int, int] = (128, 128)
+    ) -> None:
         super().__init__()
         self.fold = fold
         maps = landmarks * max(1, fold // 2) ** 2
-        self.net = UNet(2 * fold * fold + maps + 2, fold * fold, widths, convolutions)
+        self.atlas = Atlas(views, landmarks, size)
+        self.net = UNet(3 * fold * fold + maps + 2, fold * fold, widths, convolutions)
         self.water = WATER
 
     def forward(self, surface: Tensor, maps: Tensor) -> Tensor:
-        x = surface
+        mean = self.atlas(surface, maps)
+        x = torch.cat([surface, mean], dim=1)
         if self.fold > 1:
-            x = functional.pixel_unshuffle(surface, self.fold)
+            x = functional.pixel_unshuffle(x, self.fold)
             maps = functional.pixel_unshuffle(functional.avg_pool2d(maps, 2), self.fold // 2)
         x = self.net(_with_place(torch.cat([x, maps], dim=1)))
         if self.fold > 1:
             x = functional.pixel_shuffle(x, self.fold)
-        xray = x + self.water * surface[:, 1:]
+        xray = x + mean + self.water * surface[:, 1:]
         return xray if self.training else xray.clamp(min=0)
 
 

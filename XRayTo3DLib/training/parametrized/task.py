@@ -12,9 +12,10 @@ from XRayTo3DLib.parametrized.heat_maps import SIGMA, heat_map_points, heat_maps
 from XRayTo3DLib.parametrized.networks import IMAGE, MARKER, PRESENT, XRAY_UNIT
 from XRayTo3DLib.parametrized.regions import find_region
 from XRayTo3DLib.training.checkpoint import first_weights
+from XRayTo3DLib.training.parametrized.atlas import Atlas, fill_atlas
 from XRayTo3DLib.training.parametrized.examples import Batch, Examples
 from XRayTo3DLib.training.parametrized.losses import adversarial_loss, critic_loss, marker_loss, xray_loss
-from XRayTo3DLib.training.parametrized.network import Critic, ImageNetwork, MarkerNetwork
+from XRayTo3DLib.training.parametrized.network import WATER, Critic, ImageNetwork, MarkerNetwork
 from XRayTo3DLib.training.parametrized.patients import Patient
 from XRayTo3DLib.training.parametrized.settings import NetworkSettings, Parametrized
 from XRayTo3DLib.training.recipes import Recipe
@@ -51,11 +52,12 @@ def _both(network: nn.Module) -> Both:
 def build(recipe: Recipe[Parametrized]) -> nn.Module:
     """The untrained network of a recipe, by the recipe's seed; torch's own random state stays what it is."""
     settings = recipe.settings
-    landmarks = len(find_region(settings.frame.region).names)
+    region = find_region(settings.frame.region)
+    landmarks = len(region.names)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         marker = MarkerNetwork(landmarks, *_arguments(settings.network.marker))
-        image = ImageNetwork(landmarks, *_arguments(settings.network.image))
+        image = ImageNetwork(landmarks, *_arguments(settings.network.image), len(settings.frame.views), region.frame.size)
         critic = Critic(list(settings.network.critic))
     if settings.stage == "marker":
         return marker
@@ -132,9 +134,20 @@ class _Task:
         start = self.recipe.settings.start
         if start.image and self.recipe.settings.stage != "marker":
             first_weights(exported(network), start.image)
+        elif self.recipe.settings.stage != "marker":
+            self._fill(exported(network).atlas)  # type: ignore[arg-type]
         if start.marker and self.recipe.settings.stage != "image":
             first_weights(network.marker if isinstance(network, Both) else network, start.marker)
         return network
+
+    def _fill(self, atlas: Atlas) -> None:
+        """The mean anatomy of the patients and of their mirror images."""
+        views = self.recipe.settings.frame.views
+        both = [one for patient in self.examples.patients for one in (patient, patient.mirrored())]
+        surface = torch.stack([torch.as_tensor(one.surface) for one in both])
+        xray = torch.stack([torch.as_tensor(one.xray) for one in both]).unsqueeze(1) / XRAY_UNIT
+        points = torch.stack([torch.as_tensor(one.points, dtype=torch.float32) for one in both])
+        fill_atlas(atlas, surface, xray - WATER * surface[:, 1:], points, torch.tensor([views.index(one.view) for one in both]))
 
     def batch(self, step: int, device: torch.device) -> Batch:
         return self.examples.batch(step).to(device)
