@@ -4,6 +4,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/anatomy/__init__.py
   XRayTo3DLib/anatomy/catalogue.py
   XRayTo3DLib/anatomy/segmentation.py
+  XRayTo3DLib/anatomy/self_intersections.py
   XRayTo3DLib/anatomy/surfaces.py
   XRayTo3DLib/anatomy/voxelisation.py
   XRayTo3DLib/cli/__init__.py
@@ -190,8 +191,11 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/shapes/labels.py
   XRayTo3DLib/shapes/methods/__init__.py
   XRayTo3DLib/shapes/methods/context.py
+  XRayTo3DLib/shapes/methods/image_to_graph.py
+  XRayTo3DLib/shapes/methods/organ_frame.py
   XRayTo3DLib/shapes/methods/organ_probabilities.py
   XRayTo3DLib/shapes/methods/segmented.py
+  XRayTo3DLib/shapes/methods/shape_vae.py
   XRayTo3DLib/shapes/methods/thresholds.py
   XRayTo3DLib/shapes/organs.py
   XRayTo3DLib/shapes/outlines.py
@@ -214,6 +218,12 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/training/checkpoint.py
   XRayTo3DLib/training/export.py
   XRayTo3DLib/training/fit.py
+  XRayTo3DLib/training/image_to_graph/__init__.py
+  XRayTo3DLib/training/image_to_graph/meshes.py
+  XRayTo3DLib/training/image_to_graph/network.py
+  XRayTo3DLib/training/image_to_graph/settings.py
+  XRayTo3DLib/training/image_to_graph/task.py
+  XRayTo3DLib/training/image_to_graph/template.py
   XRayTo3DLib/training/lifted_views/__init__.py
   XRayTo3DLib/training/lifted_views/examples.py
   XRayTo3DLib/training/lifted_views/loss.py
@@ -222,12 +232,14 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/training/lifted_views/task.py
   XRayTo3DLib/training/mean_shapes.py
   XRayTo3DLib/training/means.py
+  XRayTo3DLib/training/organ_examples.py
   XRayTo3DLib/training/organ_probabilities/__init__.py
   XRayTo3DLib/training/organ_probabilities/examples.py
   XRayTo3DLib/training/organ_probabilities/loss.py
   XRayTo3DLib/training/organ_probabilities/network.py
   XRayTo3DLib/training/organ_probabilities/settings.py
   XRayTo3DLib/training/organ_probabilities/task.py
+  XRayTo3DLib/training/organ_settings.py
   XRayTo3DLib/training/parametrized/__init__.py
   XRayTo3DLib/training/parametrized/atlas.py
   XRayTo3DLib/training/parametrized/examples.py
@@ -240,6 +252,11 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/training/recipes.py
   XRayTo3DLib/training/shadows.py
   XRayTo3DLib/training/shape_intervals.py
+  XRayTo3DLib/training/shape_vae/__init__.py
+  XRayTo3DLib/training/shape_vae/network.py
+  XRayTo3DLib/training/shape_vae/settings.py
+  XRayTo3DLib/training/shape_vae/task.py
+  XRayTo3DLib/training/soft_place.py
   XRayTo3DLib/training/subjects.py
   XRayTo3DLib/training/systems.py
   XRayTo3DLib/training/task.py
@@ -259,6 +276,8 @@ set(XRayTo3DLib_PYTHON_RESOURCES
   XRayTo3DLib/models/model_card.schema.json
   XRayTo3DLib/parametrized/region.schema.json
   XRayTo3DLib/report/report.html.j2
+  XRayTo3DLib/training/image_to_graph/image-to-graph-mandible.toml
+  XRayTo3DLib/training/image_to_graph/recipe.schema.json
   XRayTo3DLib/training/lifted_views/biplanar.toml
   XRayTo3DLib/training/lifted_views/recipe.schema.json
   XRayTo3DLib/training/organ_probabilities/organs_head_neck.toml
@@ -272,4 +291,11 @@ set(XRayTo3DLib_PYTHON_RESOURCES
   XRayTo3DLib/training/parametrized/xray_wgan.toml
   XRayTo3DLib/training/parametrized/xray_wgan_gp.toml
   XRayTo3DLib/training/recipe.schema.json
+  XRayTo3DLib/training/shape_vae/recipe.schema.json
+  XRayTo3DLib/training/shape_vae/shape-vae-mandible.toml
+  XRayTo3DLib/training/shape_vae/shape-vae-mask.toml
+  XRayTo3DLib/training/shape_vae/shape-vae-no-shape-encoder.toml
+  XRayTo3DLib/training/shape_vae/shape-vae-topogram-mask.toml
+  XRayTo3DLib/training/shape_vae/shape-vae-topogram.toml
+  XRayTo3DLib/training/shape_vae/shape-vae-vae-gan.toml
   )

@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> None:
 
     use_threads(args.threads)
     system = system_of(recipe)
-    subjects = system.subjects(recipe.data, args.data, args.cache or user_folder("cache") / "training")
+    subjects = system.subjects(recipe, args.data, args.cache or user_folder("cache") / "training")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     print(f"{len(subjects)} CTs, {device}, checkpoint in {folder}")
     fit(recipe, system.task(recipe, subjects), folder, None if args.minutes is None else 60 * args.minutes, device)

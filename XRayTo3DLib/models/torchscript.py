@@ -13,13 +13,15 @@ import pickletools
 import re
 import weakref
 import zipfile
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.models.card import LARGEST, check_card, parse_card
 
+F = TypeVar("F", bound=Callable[..., Any])
 _CARD = "extra/model.json"
 #: Records that depend on where and when a file was made, and that loading does not need.
 _LEFT_OUT = re.compile(r"\.debug_pkl$|^\.data/serialization_id$")
@@ -31,6 +33,11 @@ _NAME = re.compile(r"__torch__(?:\.\w+)+")
 _quickened: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
 #: Tensors start at multiples of this in torch's own files.
 _ALIGNMENT = 64
+
+
+def kept(method: F) -> F:
+    """Marks a method of a network, beside ``forward``, that its model file is to have too."""
+    return torch.jit.export(method)  # type: ignore[no-any-return]
 
 
 def card_in(data: bytes, where: str) -> dict[str, Any]:

@@ -9,13 +9,15 @@ from typing import Any
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.models.zoo import ModelFile, find_models
 from XRayTo3DLib.shapes.base import ShapeSystem
+from XRayTo3DLib.shapes.methods.image_to_graph import ImageToGraphSystem
 from XRayTo3DLib.shapes.methods.organ_probabilities import OrganProbabilities
 from XRayTo3DLib.shapes.methods.segmented import Segmentation
+from XRayTo3DLib.shapes.methods.shape_vae import ShapeVaeSystem
 
 #: Tasks of models that give organs.
 TASKS = ("shape", "mesh")
 #: Systems that run models, by the name of their interface, the one that is preferred first. A new one is a file and a line here.
-_SYSTEMS: tuple[ShapeSystem, ...] = (OrganProbabilities(),)
+_SYSTEMS: tuple[ShapeSystem, ...] = (OrganProbabilities(), ShapeVaeSystem(), ImageToGraphSystem())
 SYSTEMS: dict[str, ShapeSystem] = {system.interface: system for system in _SYSTEMS}
 
 

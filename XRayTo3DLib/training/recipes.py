@@ -17,9 +17,11 @@ from typing import Any, Generic, Protocol, TypeVar
 import jsonschema
 
 from XRayTo3DLib.errors import InputError
+from XRayTo3DLib.training.image_to_graph.settings import ImageToGraphSettings
 from XRayTo3DLib.training.lifted_views.settings import LiftedViews
 from XRayTo3DLib.training.organ_probabilities.settings import OrganProbabilities
 from XRayTo3DLib.training.parametrized.settings import Parametrized
+from XRayTo3DLib.training.shape_vae.settings import ShapeVaeSettings
 from XRayTo3DLib.training.typed import not_finite, typed
 
 if sys.version_info >= (3, 11):
@@ -43,6 +45,8 @@ SYSTEMS: dict[str, type[Settings]] = {
     "lifted_views": LiftedViews,
     "organ_probabilities": OrganProbabilities,
     "parametrized": Parametrized,
+    "shape_vae": ShapeVaeSettings,
+    "image_to_graph": ImageToGraphSettings,
 }
 #: A recipe is a page of text.
 _LARGEST = 1_000_000

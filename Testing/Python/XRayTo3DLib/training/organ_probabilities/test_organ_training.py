@@ -89,7 +89,7 @@ def test_an_examples_organs_stand_where_its_rays_met_them(recipe, tmp_path):
 
 def test_a_recipe_becomes_a_model_that_finds_its_organs(recipe, tmp_path):
     system = system_of(recipe)
-    task = system.task(recipe, system.subjects(recipe.data, tmp_path, tmp_path / "cache"))
+    task = system.task(recipe, system.subjects(recipe, tmp_path, tmp_path / "cache"))
     fit(recipe, task, tmp_path / "run")
     path = export(recipe, tmp_path / "run", tmp_path / "tiny.pt")
     model = load_model(path, "shape", ask=lambda m: True)
