@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from XRayTo3DLib.cli import evaluate_shapes
+from XRayTo3DLib.cli import evaluate_parametrized, evaluate_shapes
 from XRayTo3DLib.cli.options import at_least_zero, count
 
 _DESCRIPTION = (
@@ -23,6 +23,8 @@ Methods: models, mean (mean volume) and, with --training, nearest (training CT w
 
 With --shapes it measures organs instead: """
     + evaluate_shapes.DESCRIPTION
+    + "\nWith --parametrized "
+    + evaluate_parametrized.DESCRIPTION
 )
 _EPILOG = """\
 examples:
@@ -31,11 +33,13 @@ examples:
   xrayto3d evaluate --method mine.pt --method biplanar --method mean --data validation --out evaluation
   xrayto3d evaluate --all --data chest.nii.gz --protocol chest128 --setting two_views --out chest
   xrayto3d evaluate --shapes --data validation --labels head_neck --organ mandible --training train --out shapes
+  xrayto3d evaluate --parametrized --region head_neck --data validation --training train --out parametrized
 
 The data folder holds CTs in HU (NIfTI, NRRD, MetaImage), stored in any order of axes. A file NAME.labels.nii.gz beside
 NAME.nii.gz gives structures; with it the JSON also has the HU error inside each. Writes evaluation.json (cases,
 summary[setting][method]; null where a figure is not defined, with the reason) and evaluation.md, which say what each
-figure is; with --shapes shapes.json (cases, summary[setting][organ][method]) and shapes.md.
+figure is; with --shapes shapes.json (cases, summary[setting][organ][method]) and shapes.md; with
+--parametrized parametrized.json (cases, summary[method], drags, completion, anomaly), parametrized.md and pictures.
 """
 
 
@@ -71,11 +75,15 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="receives the JSON and the table")
     parser.add_argument("--threads", type=count, metavar="N", help="processor threads (default: all)")
     evaluate_shapes.add_options(parser)
+    evaluate_parametrized.add_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
     """Measure, then write both files at once."""
+    if evaluate_parametrized.chosen(args):
+        evaluate_parametrized.run(args)
+        return
     if evaluate_shapes.chosen(args):
         evaluate_shapes.run(args)
         return

@@ -29,7 +29,8 @@ _KEPT = 200
 class MarkersAndImage(Protocol):
     """What the loop needs of two networks: see :class:`XRayTo3DLib.parametrized.networks.Networks`."""
 
-    landmarks: tuple[str, ...]
+    @property
+    def landmarks(self) -> tuple[str, ...]: ...
 
     def markers(self, surface: np.ndarray, xray: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]: ...
 

@@ -1,0 +1,1 @@
+"""Parametrized X-rays measured on CTs: image, markers, loop, drags, completion, anomalies, training data."""
