@@ -13,7 +13,8 @@ from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.files import parse_json, read_text_file, writing
 from XRayTo3DLib.images.radiograph import Radiograph
 
-_SCHEMA = (
+#: What a markups file says of its form.
+SCHEMA = (
     "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/markups-schema-v1.0.3.json#"
 )
 #: Control points of a curve are this many pixels apart along it.
@@ -50,7 +51,7 @@ def write_closed_curves(
         if places.ndim != 2 or places.shape[1] != 3 or len(places) < 3 or not np.isfinite(places).all():
             raise InputError(f"The curve {name!r} needs three or more finite points (x, y, z) in LPS mm: correct or leave it out.")
         markups.append(_closed_curve(name, places, [float(c) for c in colour], description))
-    text = json.dumps({"@schema": _SCHEMA, "markups": markups}, indent=1, allow_nan=False)
+    text = json.dumps({"@schema": SCHEMA, "markups": markups}, indent=1, allow_nan=False)
     with writing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

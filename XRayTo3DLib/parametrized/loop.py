@@ -172,7 +172,7 @@ class Loop:
     """
 
     def __init__(self, networks: MarkersAndImage, region: Region, surface: SurfaceImage, progress: Progress = silent) -> None:
-        self._networks = networks
+        self.networks = networks
         self._wanted: dict[str, np.ndarray] = {}
         self.first = settle(networks, start(networks, region, surface), progress=progress)
         self._past: list[State] = []
@@ -182,7 +182,7 @@ class Loop:
     def resumed(cls, networks: MarkersAndImage, first: State, state: State) -> Loop:
         """A loop that goes on where a saved one was: ``first`` is what :meth:`reset` goes back to."""
         loop = cls.__new__(cls)
-        loop._networks, loop._wanted, loop._past = networks, {}, []
+        loop.networks, loop._wanted, loop._past = networks, {}, []
         loop.first, loop.state = first, state
         return loop
 
@@ -201,7 +201,7 @@ class Loop:
         wanted, self._wanted = self._wanted, {}
         if not wanted and (self.state.converged or self.state.rounds >= MOST_ROUNDS):
             return False
-        self.state = step(self._networks, self.state, wanted)
+        self.state = step(self.networks, self.state, wanted)
         return True
 
     def settle(self, progress: Progress = silent) -> State:

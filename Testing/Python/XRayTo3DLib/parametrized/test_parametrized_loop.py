@@ -81,13 +81,13 @@ def test_a_locked_marker_stays_and_is_not_dragged() -> None:
 
 def test_a_storm_of_moves_leaves_no_backlog_and_the_newest_place_wins() -> None:
     loop = Loop(networks(), HEAD, surface())
-    calls = loop._networks.calls
+    calls = loop.networks.calls
     loop.begin()
     for number in range(500):
         loop.drag("chin", (62 + number / 100, 64))
         if number % 100 == 99:
             assert loop.advance() and loop.state.points[CHIN, 0] == 62 + number / 100
-    assert loop._networks.calls - calls <= 10 and not loop._wanted
+    assert loop.networks.calls - calls <= 10 and not loop._wanted
     rounds = 0
     while loop.advance():
         rounds += 1
