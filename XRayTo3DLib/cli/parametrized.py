@@ -124,7 +124,8 @@ def run(args: argparse.Namespace) -> None:
         region.landmark(name)
     networks = networks_for(region, args.view, args.marker_model, args.image_model)
     if args.landmarks is not None:
-        given = {name: point for name, point in read_markups(args.landmarks).items() if name in region.names} | given
+        placed = {name: [float(v) for v in point] for name, point in read_markups(args.landmarks).items()}
+        given = {name: point for name, point in placed.items() if name in region.names} | given
     surface = surface_of(read_source(body_file), region, args.view, given)
     with staged(args.out) as folder:
         with bar("parametrized X-ray") as progress:
