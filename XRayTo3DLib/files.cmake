@@ -18,11 +18,14 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/cli/drr_files.py
   XRayTo3DLib/cli/drr_options.py
   XRayTo3DLib/cli/evaluate.py
+  XRayTo3DLib/cli/evaluate_parametrized.py
   XRayTo3DLib/cli/evaluate_shapes.py
   XRayTo3DLib/cli/insert_files.py
   XRayTo3DLib/cli/models.py
   XRayTo3DLib/cli/options.py
   XRayTo3DLib/cli/outputs.py
+  XRayTo3DLib/cli/parametrized.py
+  XRayTo3DLib/cli/parametrized_files.py
   XRayTo3DLib/cli/reconstruct.py
   XRayTo3DLib/cli/shape.py
   XRayTo3DLib/cli/stopping.py
@@ -39,6 +42,12 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/evaluation/formats.py
   XRayTo3DLib/evaluation/marching.py
   XRayTo3DLib/evaluation/metrics.py
+  XRayTo3DLib/evaluation/parametrized/__init__.py
+  XRayTo3DLib/evaluation/parametrized/cases.py
+  XRayTo3DLib/evaluation/parametrized/evaluate.py
+  XRayTo3DLib/evaluation/parametrized/figures.py
+  XRayTo3DLib/evaluation/parametrized/table.py
+  XRayTo3DLib/evaluation/parametrized/uses.py
   XRayTo3DLib/evaluation/protocol.py
   XRayTo3DLib/evaluation/shapes/__init__.py
   XRayTo3DLib/evaluation/shapes/baselines.py
@@ -48,6 +57,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/evaluation/shapes/landmarks.py
   XRayTo3DLib/evaluation/shapes/table.py
   XRayTo3DLib/evaluation/shapes/xrays.py
+  XRayTo3DLib/evaluation/similarity.py
   XRayTo3DLib/evaluation/systems.py
   XRayTo3DLib/evaluation/table.py
   XRayTo3DLib/evaluation/xrays.py
@@ -104,6 +114,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/io/picture_masks.py
   XRayTo3DLib/io/picture_pixels.py
   XRayTo3DLib/io/pictures.py
+  XRayTo3DLib/io/point_lists.py
   XRayTo3DLib/io/projections.py
   XRayTo3DLib/io/quiet.py
   XRayTo3DLib/io/radiograph_images.py
@@ -125,6 +136,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/models/zoo.py
   XRayTo3DLib/parametrized/__init__.py
   XRayTo3DLib/parametrized/anomaly.py
+  XRayTo3DLib/parametrized/answer.py
   XRayTo3DLib/parametrized/augment.py
   XRayTo3DLib/parametrized/body.py
   XRayTo3DLib/parametrized/completion.py
@@ -133,6 +145,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/parametrized/landmarks.py
   XRayTo3DLib/parametrized/loop.py
   XRayTo3DLib/parametrized/networks.py
+  XRayTo3DLib/parametrized/pictures.py
   XRayTo3DLib/parametrized/regions.py
   XRayTo3DLib/parametrized/skin.py
   XRayTo3DLib/parametrized/surface_image.py

@@ -14,10 +14,6 @@ from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.files import parse_json, read_text_file, writing
 from XRayTo3DLib.io.markups import SCHEMA
 
-SCHEMA = (
-    "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/markups-schema-v1.0.3.json#"
-)
-
 
 @dataclass(frozen=True, eq=False)
 class Markup:

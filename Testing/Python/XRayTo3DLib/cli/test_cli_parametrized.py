@@ -22,7 +22,7 @@ from XRayTo3DLib import (
     write_surface,
     write_volume,
 )
-from XRayTo3DLib.io.markups import read_markups
+from XRayTo3DLib.io.point_lists import read_markups
 from XRayTo3DLib.parametrized.answer import body_of, parametrized_xray, read_source
 
 
