@@ -9,6 +9,9 @@ set(MODULE_PYTHON_SCRIPTS
   XRayTo3DSlicer/logic/checks.py
   XRayTo3DSlicer/logic/console.py
   XRayTo3DSlicer/logic/identities.py
+  XRayTo3DSlicer/logic/live_loop.py
+  XRayTo3DSlicer/logic/organs.py
+  XRayTo3DSlicer/logic/parametrized.py
   XRayTo3DSlicer/logic/poses.py
   XRayTo3DSlicer/logic/radiographs.py
   XRayTo3DSlicer/logic/reconstruction.py
@@ -19,6 +22,9 @@ set(MODULE_PYTHON_SCRIPTS
   XRayTo3DSlicer/nodes/mask_nodes.py
   XRayTo3DSlicer/nodes/model_nodes.py
   XRayTo3DSlicer/nodes/mrml.py
+  XRayTo3DSlicer/nodes/organ_nodes.py
+  XRayTo3DSlicer/nodes/outline_nodes.py
+  XRayTo3DSlicer/nodes/parametrized_nodes.py
   XRayTo3DSlicer/nodes/provenance.py
   XRayTo3DSlicer/nodes/radiograph_nodes.py
   XRayTo3DSlicer/nodes/results.py

@@ -11,10 +11,13 @@ from XRayTo3DLib.images.volume import check_ct
 from XRayTo3DSlicer.nodes import volume_nodes
 
 #: What a node that is asked for must be.
-_CLASSES = {
-    "volume": "vtkMRMLScalarVolumeNode",
-    "radiograph": "vtkMRMLScalarVolumeNode",
-    "segmentation": "vtkMRMLSegmentationNode",
+_CLASSES: dict[str, tuple[str, ...]] = {
+    "volume": ("vtkMRMLScalarVolumeNode",),
+    "radiograph": ("vtkMRMLScalarVolumeNode",),
+    "segmentation": ("vtkMRMLSegmentationNode",),
+    "surface": ("vtkMRMLScalarVolumeNode", "vtkMRMLSegmentationNode", "vtkMRMLModelNode"),
+    "outline": ("vtkMRMLSegmentationNode", "vtkMRMLScalarVolumeNode"),
+    "point list": ("vtkMRMLMarkupsFiducialNode",),
 }
 
 
@@ -24,7 +27,7 @@ def given(node: Any, kind: str) -> Any:
         raise InputError(f"No {kind} is chosen: choose one.")
     if not isinstance(node, slicer.vtkMRMLNode):
         raise InputError(f"{node!r} is no node of the scene: give a {kind} node, as slicer.util.getNode finds it by its name.")
-    if not node.IsA(_CLASSES[kind]):
+    if not any(node.IsA(name) for name in _CLASSES[kind]):
         raise InputError(f"{node.GetName()} is no {kind}: choose one.")
     if node.GetScene() is not slicer.mrmlScene:
         raise InputError(f"{node.GetName()} is not in the scene (any more): choose a {kind} that is.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import slicer
 import vtk
 
@@ -53,3 +54,10 @@ def _model(polydata: vtk.vtkPolyData, name: str, kind: str) -> slicer.vtkMRMLMod
     node = mrml.polydata_to_node(polydata, name)
     provenance.write(node, Type=kind)
     return node
+
+
+def refill_picture(node: slicer.vtkMRMLModelNode, line_integrals: np.ndarray) -> None:
+    """Other pixels [row, column], as many as before, in a picture that :func:`picture_to_node` made, in place."""
+    values = slicer.util.arrayFromModelPointData(node, shapes.PICTURE_VALUES)
+    values[:] = shapes.picture_values(line_integrals)
+    slicer.util.arrayFromModelPointDataModified(node, shapes.PICTURE_VALUES)

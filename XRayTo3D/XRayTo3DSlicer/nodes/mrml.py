@@ -17,6 +17,7 @@ from XRayTo3DSlicer.nodes import scene
 
 #: LPS to RAS and back: x and y change their signs.
 _FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
+_FLIP_POINT = np.array([-1.0, -1.0, 1.0])
 
 
 # Volumes, oriented images and surfaces
@@ -43,6 +44,12 @@ def image_from_node(node: slicer.vtkMRMLScalarVolumeNode, world: bool = True) ->
     node.GetIJKToRASMatrix(matrix)
     outer = to_world(node) if world else np.eye(4)
     return _array(image), outer @ _FLIP @ _numbers(matrix) @ _first_voxel(image)
+
+
+def refill(node: slicer.vtkMRMLScalarVolumeNode, array: np.ndarray) -> None:
+    """Other voxels [z, y, x], of the same number, into the image that a volume node has; views follow, nothing is made anew."""
+    slicer.util.arrayFromVolume(node)[:] = array
+    slicer.util.arrayFromVolumeModified(node)
 
 
 def place(node: slicer.vtkMRMLScalarVolumeNode, affine: np.ndarray) -> None:
@@ -88,6 +95,38 @@ def polydata_from_node(node: slicer.vtkMRMLModelNode) -> vtk.vtkPolyData:
     if polydata is None or polydata.GetNumberOfPolys() == 0:
         raise InputError(f"The model {node.GetName()} has no surface: choose another one.")
     return _transformed(polydata, to_world(node) @ _FLIP)
+
+
+# Markups
+
+
+def markups_to_node(kind: str, positions: np.ndarray, name: str) -> slicer.vtkMRMLMarkupsNode:
+    """A markups node of class ``kind`` with a control point for each of ``positions`` (LPS mm, (N, 3); NaN: not placed yet)."""
+    node = slicer.mrmlScene.AddNewNodeByClass(kind, name)
+    with slicer.util.NodeModify(node):
+        for index, position in enumerate(positions):
+            node.AddControlPoint(vtk.vtkVector3d(*_FLIP_POINT * np.nan_to_num(position)))
+            if not np.isfinite(position).all():
+                node.UnsetNthControlPointPosition(index)
+    scene.put(node)
+    return node
+
+
+def markups_from_node(node: slicer.vtkMRMLMarkupsNode) -> np.ndarray:
+    """LPS mm of the control points (N, 3), where their parent transforms put them; NaN for those that are not placed."""
+    found = np.full((node.GetNumberOfControlPoints(), 3), np.nan)
+    for index in range(len(found)):
+        if node.GetNthControlPointPositionStatus(index) in (node.PositionDefined, node.PositionPreview):
+            found[index] = _FLIP_POINT * node.GetNthControlPointPositionWorld(index)
+    return found
+
+
+def move_markup(node: slicer.vtkMRMLMarkupsNode, index: int, position: np.ndarray) -> None:
+    """Put a control point to LPS mm, whatever its parent transforms are; NaN: it is not placed any more."""
+    if np.isfinite(position).all():
+        node.SetNthControlPointPositionWorld(index, *(_FLIP_POINT * position))
+    else:
+        node.UnsetNthControlPointPosition(index)
 
 
 # Matrices

@@ -26,6 +26,11 @@ SURFACE = "Surface"
 MASK = "Mask"
 BEAM = "Beam"
 PICTURE = "Picture"
+PREDICTION = "Prediction"
+SURFACE_IMAGE = "SurfaceImage"
+LANDMARKS = "Landmarks"
+ORGAN = "Organ"
+OUTLINE = "Outline"
 
 
 def write(node: slicer.vtkMRMLNode, **values: object) -> None:

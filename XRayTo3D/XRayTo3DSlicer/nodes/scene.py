@@ -15,6 +15,8 @@ _OWNERS = (
     ("vtkMRMLSegmentationNode", "Segmentations"),
     ("vtkMRMLModelNode", "Models"),
     ("vtkMRMLScalarVolumeNode", "Volumes"),
+    ("vtkMRMLMarkupsNode", "Markups"),
+    ("vtkMRMLTableNode", "Tables"),
 )
 
 

@@ -54,7 +54,7 @@ def beam(projection: Projection) -> vtk.vtkPolyData:
 
 def picture(radiograph: Radiograph) -> vtk.vtkPolyData:
     """The radiograph as a surface through its pixel centres, whose points carry the line integrals."""
-    rows, columns = (np.unique(np.linspace(0, n - 1, min(n, PICTURE_SIDE)).round().astype(int)) for n in radiograph.projection.size)
+    rows, columns = _shown(radiograph.projection.size)
     index = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
     shape = vtk.vtkPolyData()
     shape.SetPoints(_points(radiograph.projection.pixel_positions(index)))
@@ -63,10 +63,20 @@ def picture(radiograph: Radiograph) -> vtk.vtkPolyData:
     cells = vtk.vtkCellArray()
     cells.SetData(4, numpy_to_vtk(quads.astype(np.int64).ravel(), deep=True, array_type=vtk.VTK_ID_TYPE))
     shape.SetPolys(cells)
-    values = numpy_to_vtk(radiograph.line_integrals[index[:, 0], index[:, 1]].astype(np.float32), deep=True)
+    values = numpy_to_vtk(picture_values(radiograph.line_integrals), deep=True)
     values.SetName(PICTURE_VALUES)
     shape.GetPointData().SetScalars(values)
     return shape
+
+
+def picture_values(line_integrals: np.ndarray) -> np.ndarray:
+    """What the points of :func:`picture` carry for these pixels, float32 [point]."""
+    return line_integrals[np.ix_(*_shown(line_integrals.shape))].astype(np.float32).ravel()
+
+
+def _shown(size: tuple[int, ...]) -> list[np.ndarray]:
+    """The rows and the columns of a picture of so many that have points."""
+    return [np.unique(np.linspace(0, n - 1, min(n, PICTURE_SIDE)).round().astype(int)) for n in size]
 
 
 def _points(positions: np.ndarray) -> vtk.vtkPoints:
