@@ -26,6 +26,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/cli/outputs.py
   XRayTo3DLib/cli/parametrized.py
   XRayTo3DLib/cli/parametrized_files.py
+  XRayTo3DLib/cli/population.py
   XRayTo3DLib/cli/reconstruct.py
   XRayTo3DLib/cli/shape.py
   XRayTo3DLib/cli/stopping.py
@@ -33,6 +34,11 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/cli/threads.py
   XRayTo3DLib/cli/train.py
   XRayTo3DLib/cli/xrays.py
+  XRayTo3DLib/cohort/__init__.py
+  XRayTo3DLib/cohort/case.py
+  XRayTo3DLib/cohort/population.py
+  XRayTo3DLib/cohort/population_run.py
+  XRayTo3DLib/cohort/runner.py
   XRayTo3DLib/errors.py
   XRayTo3DLib/evaluation/__init__.py
   XRayTo3DLib/evaluation/cases.py
@@ -193,6 +199,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/report/outlines.py
   XRayTo3DLib/report/page.py
   XRayTo3DLib/report/pictures.py
+  XRayTo3DLib/report/population.py
   XRayTo3DLib/report/reconstruction.py
   XRayTo3DLib/report/rendering.py
   XRayTo3DLib/report/sections.py
@@ -224,6 +231,19 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/simulation/inserts.py
   XRayTo3DLib/simulation/materials.py
   XRayTo3DLib/simulation/phantom.py
+  XRayTo3DLib/simulation/population/__init__.py
+  XRayTo3DLib/simulation/population/arms.py
+  XRayTo3DLib/simulation/population/atlas.py
+  XRayTo3DLib/simulation/population/breathing.py
+  XRayTo3DLib/simulation/population/channels.py
+  XRayTo3DLib/simulation/population/checks.py
+  XRayTo3DLib/simulation/population/descent.py
+  XRayTo3DLib/simulation/population/fields.py
+  XRayTo3DLib/simulation/population/intensity.py
+  XRayTo3DLib/simulation/population/model.py
+  XRayTo3DLib/simulation/population/registration.py
+  XRayTo3DLib/simulation/population/sampling.py
+  XRayTo3DLib/simulation/population/statistics.py
   XRayTo3DLib/simulation/sample.py
   XRayTo3DLib/simulation/structures.py
   XRayTo3DLib/training/__init__.py

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from XRayTo3DLib.cli import demo, drr, evaluate, models, parametrized, reconstruct, shape, train
+from XRayTo3DLib.cli import demo, drr, evaluate, models, parametrized, population, reconstruct, shape, train
 from XRayTo3DLib.cli.codes import BAD_INPUT, NOT_PRINTED, STOPPED
 from XRayTo3DLib.cli.stopping import stoppable
 from XRayTo3DLib.cli.streams import patient_streams, plain
@@ -52,7 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"xrayto3d {_version()}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (demo, drr, reconstruct, shape, parametrized, evaluate, models, train):
+    for module in (demo, drr, reconstruct, shape, parametrized, evaluate, models, train, population):
         module.add_parser(subparsers)
     return parser
 

@@ -1,0 +1,1 @@
+"""A population of labelled bodies learned from a few CTs: registration, statistics of shape and intensity, sampling."""
