@@ -216,7 +216,6 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/shapes/methods/organ_probabilities.py
   XRayTo3DLib/shapes/methods/segmented.py
   XRayTo3DLib/shapes/methods/shape_vae.py
-  XRayTo3DLib/shapes/methods/thresholds.py
   XRayTo3DLib/shapes/organs.py
   XRayTo3DLib/shapes/outlines.py
   XRayTo3DLib/shapes/registry.py

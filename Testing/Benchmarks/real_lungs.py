@@ -1,7 +1,8 @@
 """Lung volumes of real chest radiographs, whose truth nobody knows: plausible or not, and alike in one patient or not.
 
 Pictures are PNGs of unknown scale; their pixel spacing is unknown too and is given for all. Lungs are found by the default
-model for lungs, or by thresholds in the reconstruction where there is none (or with ``--model thresholds``). ``patients.csv``
+model for lungs, or as the reconstruction shows them where there is
+none (``--model segmentation``). ``patients.csv``
 beside the pictures (columns file, patient) says which belong together.
 
     python Testing/Benchmarks/real_lungs.py FOLDER --spacing 0.55 [--every N] [--model NAME] [--out FILE.csv]
@@ -19,8 +20,7 @@ import numpy as np
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.io.radiographs import read_radiograph
 from XRayTo3DLib.shapes.answer import organ_shape
-from XRayTo3DLib.shapes.methods.thresholds import Thresholds
-from XRayTo3DLib.shapes.registry import models_for
+from XRayTo3DLib.shapes.methods.segmented import Segmentation
 
 #: Litres that both lungs of an adult can hold in a radiograph.
 PLAUSIBLE = (1.0, 8.0)
@@ -29,7 +29,7 @@ PLAUSIBLE = (1.0, 8.0)
 def measured(path: Path, spacing: float, model: str | None) -> dict[str, object]:
     """A row: litres and their interval, or why there are none."""
     started = time.monotonic()
-    system = Thresholds() if model == Thresholds.name or (model is None and not models_for("lungs")) else model
+    system = Segmentation() if model == "segmentation" else model
     row: dict[str, object] = {"file": path.name, "litres": "", "low": "", "high": "", "by": "", "reason": ""}
     try:
         radiograph = read_radiograph(path, "PA" if "_pa_" in path.name else "AP", spacing)
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--spacing", type=float, default=0.55, help="mm a pixel of all pictures (default 0.55)")
     parser.add_argument("--every", type=int, default=1, help="only every so many pictures")
-    parser.add_argument("--model", help="a model's name, or thresholds")
+    parser.add_argument("--model", help="a model's name, or segmentation")
     parser.add_argument("--out", type=Path, help="a CSV with a row a picture")
     arguments = parser.parse_args()
     rows = []

@@ -126,7 +126,7 @@ def run(args: argparse.Namespace) -> None:
         with bar("comparison with the CT") as progress:
             figures, volumes = measure(ct, answers, progress)
         with bar("organs") as progress:
-            organs, missing = _organs(args, radiographs, answers["AP_LAT"], progress)
+            organs, missing = _organs(args, radiographs, progress)
         formats: list[dict[str, Any]] = []
         if args.formats:
             from XRayTo3DLib.evaluation.formats import compare_formats
@@ -176,15 +176,13 @@ def _ct(args: argparse.Namespace, progress: Progress) -> tuple[Volume, str]:
     return read_volume(args.ct), f"{name}, a CT named by the user."
 
 
-def _organs(
-    args: argparse.Namespace, radiographs: list[Radiograph], answer: Answer, progress: Progress
-) -> tuple[list[ComparedOrgan], list[str]]:
+def _organs(args: argparse.Namespace, radiographs: list[Radiograph], progress: Progress) -> tuple[list[ComparedOrgan], list[str]]:
     """The organs of a chest that can be found, beside the sample's labels, and why others were not; none of a CT of the user's."""
     from XRayTo3DLib.errors import InputError
     from XRayTo3DLib.report.organs import compared_organ
     from XRayTo3DLib.shapes.answer import organ_shape
     from XRayTo3DLib.shapes.labels import read_labels
-    from XRayTo3DLib.shapes.methods.thresholds import Thresholds
+    from XRayTo3DLib.shapes.methods.segmented import Segmentation
     from XRayTo3DLib.shapes.organs import ORGANS
     from XRayTo3DLib.shapes.registry import models_for
     from XRayTo3DLib.simulation.sample import sample_labels, sample_path
@@ -193,15 +191,15 @@ def _organs(
         return [], []
     labelled = None if args.offline else sample_labels(progress)
     truth = None if labelled is None else read_labels(sample_path(), "totalsegmentator")
-    chest = [name for name, organ in ORGANS.items() if organ.region == "torso" and "chest" in organ.shown_in and not organ.parts]
+    sides = ORGANS["lungs"].parts
+    chest = [n for n, organ in ORGANS.items() if organ.region == "torso" and "chest" in organ.shown_in and n not in sides]
     found, missing = [], []
     for number, name in enumerate(chest):
         progress(number / len(chest), name)
-        known = models_for(name)
-        if not known and (name not in Thresholds.organs or answer.labels is None):
+        if name not in Segmentation.organs and not models_for(name):
             continue
         try:
-            shape = organ_shape(radiographs, name, model=None if known else Thresholds(answer.labels), check_scope=False)
+            shape = organ_shape(radiographs, name, check_scope=False)
         except InputError as error:
             missing.append(str(error))
             continue

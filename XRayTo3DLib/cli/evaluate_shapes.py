@@ -14,7 +14,7 @@ of the volume, and how often its 90 % interval holds the true one. Settings: one
 organ drawn on it), mask_only (the drawing alone), two_views (AP and lateral). Methods: ours (the one offered by
 default), every model by its name, mean (mean shape of the training organs, placed by the box of the truth),
 mean_scaled (stretched to that box), mean_body (placed by the body), with --training nearest (organ of the training CT
-with the most similar X-ray), thresholds (lungs by thresholds in the reconstruction), and ceiling. A CT of the case's
+with the most similar X-ray), segmentation (lungs in the reconstruction), and ceiling. A CT of the case's
 own patient is never used for its baselines: --training may be the data folder itself.
 """
 #: Options that mean nothing to shapes, and those that mean nothing without.

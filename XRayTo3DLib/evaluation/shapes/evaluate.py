@@ -32,7 +32,7 @@ from XRayTo3DLib.models.zoo import LoadedModel, load_model
 from XRayTo3DLib.progress import Progress, part, silent
 from XRayTo3DLib.shapes.answer import organ_shape
 from XRayTo3DLib.shapes.base import OrganShape, ShapeSystem, organs_of
-from XRayTo3DLib.shapes.methods.thresholds import Thresholds
+from XRayTo3DLib.shapes.methods.segmented import Segmentation
 from XRayTo3DLib.shapes.organs import ORGANS, find_organ
 from XRayTo3DLib.shapes.registry import models_for
 
@@ -41,6 +41,8 @@ OURS, CEILING = "ours", "ceiling"
 #: Methods that are no models; the last needs training CTs.
 BASELINES = (*MEANS, NEAREST)
 ALL = "all"
+#: Lungs as the reconstruction shows them.
+SEGMENTATION = "segmentation"
 
 Method = str | Path | LoadedModel | ShapeSystem
 #: An organ smaller than this share of the mean is a part of one.
@@ -224,7 +226,7 @@ def _methods(
 ) -> tuple[dict[str, LoadedModel | ShapeSystem | None], list[str], list[dict[str, str]]]:
     """Models by the names of their rows (``None`` is the default), the baselines, and models that could not be loaded."""
     every = BASELINES if with_training else MEANS
-    listed = list(methods) if methods else [OURS, ALL, Thresholds.name, *every]
+    listed = list(methods) if methods else [OURS, ALL, SEGMENTATION, *every]
     models: dict[str, LoadedModel | ShapeSystem | None] = {}
     kept: list[str] = []
     broken: list[dict[str, str]] = []
@@ -239,8 +241,8 @@ def _methods(
                     models[file.name] = load_model(file.path)
                 except InputError as error:
                     broken.append({"method": file.name, "name": file.name, "version": "", "sha256": "", "reason": str(error)})
-        elif method == Thresholds.name:
-            models[method] = Thresholds()
+        elif method == SEGMENTATION:
+            models[SEGMENTATION] = Segmentation()
         elif method in BASELINES:
             if method == NEAREST and not with_training:
                 raise InputError("The method nearest is chosen among training CTs: name a folder of them (--training).")

@@ -129,8 +129,8 @@ voxel of it); mask_only (the shadow alone, on a blank X-ray); two_views (AP and 
 gives by default; models by their names; mean is the mean shape of the training organs (its volume theirs) with its box
 centred on that of the truth, mean_scaled the mean of shapes stretched to one box, stretched to that of the truth, mean_body
 the mean shape where the training organs lie in the field on average; nearest is the organ of the training CT with the most
-similar X-ray (and drawn shadow) in the same field; thresholds are lungs by
-thresholds in the default reconstruction; ceiling is the truth on the answer's own voxels (the field's
+similar X-ray (and drawn shadow) in the same field; segmentation are the lungs that
+thresholds find in the default reconstruction; ceiling is the truth on the answer's own voxels (the field's
 {FIELD_VOXELS}^3 without an answer) and back. A training CT of the case's own patient is never used for it. Figures: on the
 voxels of the truth; hausdorff, hd95 (95 %) and the average surface distance between surface voxels; landmarks: menton,
 condyles and gonions of the mandible, the six ends of other organs, mean distance; volume_error: |found - true| / true,

@@ -80,7 +80,7 @@ def test_written_volume_reprojects_to_the_written_xrays(result):
 def test_report_is_self_contained_and_honest(result):
     page = (result[0] / "report.html").read_text()
     assert not re.search(r'(?:src|href)="(?!data:)', page)
-    assert page.count("data:image/png;base64,") == 7 and "Organs outlined on the X-rays" in page and "lung left" in page
+    assert page.count("data:image/png;base64,") == 7 and "Organs outlined on the X-rays" in page and "lungs" in page
     assert "do not determine a volume" in page and "whole reconstruction grid" in page
     for words in ("not for diagnosis", "not a real CT", "mean volume", "peak 2500"):
         assert words in page
