@@ -186,11 +186,6 @@ class Loop:
         loop.first, loop.state = first, state
         return loop
 
-    @property
-    def networks(self) -> MarkersAndImage:
-        """What draws the X-ray and finds the markers."""
-        return self._networks
-
     def begin(self) -> None:
         """Remember the state that an undo comes back to: called when a drag begins."""
         self._past = [*self._past[1 - _KEPT :], self.state]
