@@ -23,7 +23,9 @@ def loss_of(logits: torch.Tensor, target: torch.Tensor, known: torch.Tensor, wei
     axes = (2, 3, 4)
     size = target.sum(axes)
     dice = (2 * (probability * target).sum(axes) + 1) / (probability.sum(axes) + size + 1)
-    entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none").sum(axes) / (size + _LEAST * target[0, 0].numel())
+    entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none").sum(axes) / (
+        size + _LEAST * target[0, 0].numel()
+    )
     weight = known / known.sum().clamp(min=1)
     total = weights.cross_entropy * (entropy * weight).sum() + weights.dice * ((1 - dice) * weight).sum()
     return Losses(total, (dice * weight).sum().detach())
