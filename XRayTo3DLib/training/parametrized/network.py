@@ -121,6 +121,58 @@ class ImageNetwork(nn.Module):
         return xray if self.training else xray.clamp(min=0)
 
 
+class DraggedImageNetwork(nn.Module):
+    """As an :class:`ImageNetwork`, but its X-ray is what the surface alone suggests, warped from its landmarks to those told.
+
+    ``marker`` reads its landmarks, as it does in the loop: where nothing is dragged nothing is warped, and what lies at a landmark
+    that is dragged goes with it by construction. The marker network's batch norm keeps its statistics in training.
+    """
+
+    def __init__(self, marker: MarkerNetwork, core: ImageNetwork, sigma: float) -> None:
+        super().__init__()
+        self.marker = marker
+        self.core = core
+        self.sigma = sigma
+
+    def train(self, mode: bool = True) -> DraggedImageNetwork:
+        super().train(mode)
+        self.marker.eval()
+        return self
+
+    def forward(self, surface: Tensor, maps: Tensor) -> Tensor:
+        at, there = self.read(surface, torch.zeros_like(surface[:, :1]))
+        base = self.core(surface, self.drawn(at, there, maps))
+        at, there = self.read(surface, base)
+        told, known = self.core.atlas.points(maps)
+        both = known * there
+        field = self.core.atlas.field(told, (at - told) * both.unsqueeze(-1), both, maps.shape[2], maps.shape[3])
+        return self.core.atlas.sampled(base, field)
+
+    def read(self, surface: Tensor, xray: Tensor) -> tuple[Tensor, Tensor]:
+        """The landmarks in an X-ray (B, L, 2) and whether they are there (B, L), as the loop finds them."""
+        mass = self.marker(surface, xray).clamp(min=0)
+        rows, columns = mass.shape[2], mass.shape[3]
+        peak = mass.flatten(2).argmax(dim=2)
+        at = torch.stack([torch.div(peak, columns, rounding_mode="floor"), peak % columns], dim=2).to(mass.dtype)
+        r = torch.arange(rows, dtype=mass.dtype, device=mass.device)
+        c = torch.arange(columns, dtype=mass.dtype, device=mass.device)
+        for _ in range(4):
+            down = torch.exp(-0.5 * ((r - at[..., :1]) / (1.5 * self.sigma)).square())
+            over = torch.exp(-0.5 * ((c - at[..., 1:]) / (1.5 * self.sigma)).square())
+            along = (mass @ over.unsqueeze(-1)).squeeze(-1) * down
+            across = (down.unsqueeze(2) @ mass).squeeze(2) * over
+            at = torch.stack([along @ r, across @ c], dim=2) / along.sum(dim=2).clamp(min=1e-12).unsqueeze(-1)
+        kept = torch.where(mass > 0.02, mass, torch.zeros_like(mass)).sum(dim=[2, 3]) / (6.2832 * self.sigma * self.sigma)
+        return at, (kept > 0.35).to(mass.dtype)
+
+    def drawn(self, at: Tensor, there: Tensor, maps: Tensor) -> Tensor:
+        """The heat maps of landmarks, as large as ``maps``."""
+        r = torch.arange(maps.shape[2], dtype=maps.dtype, device=maps.device) - at[..., :1]
+        c = torch.arange(maps.shape[3], dtype=maps.dtype, device=maps.device) - at[..., 1:]
+        down = torch.exp(-0.5 * (r / self.sigma).square()) * there.unsqueeze(-1)
+        return down.unsqueeze(-1) * torch.exp(-0.5 * (c / self.sigma).square()).unsqueeze(2)
+
+
 class Critic(nn.Module):
     """Surface image (B, 2, H, W) and X-ray (B, 1, H, W) to scores (B, 1, h, w): the way down of the U-Nets, without batch norm.
 

@@ -15,7 +15,7 @@ from XRayTo3DLib.training.checkpoint import first_weights
 from XRayTo3DLib.training.parametrized.atlas import Atlas, fill_atlas
 from XRayTo3DLib.training.parametrized.examples import Batch, Examples
 from XRayTo3DLib.training.parametrized.losses import adversarial_loss, critic_loss, marker_loss, xray_loss
-from XRayTo3DLib.training.parametrized.network import WATER, Critic, ImageNetwork, MarkerNetwork
+from XRayTo3DLib.training.parametrized.network import WATER, Critic, DraggedImageNetwork, ImageNetwork, MarkerNetwork
 from XRayTo3DLib.training.parametrized.patients import Patient
 from XRayTo3DLib.training.parametrized.settings import NetworkSettings, Parametrized
 from XRayTo3DLib.training.recipes import Recipe
@@ -30,7 +30,7 @@ _WATCHED = 2
 class Both(nn.Module):
     """Networks that are trained together: the image network, and what learns in turn with it."""
 
-    def __init__(self, image: ImageNetwork, others: dict[str, nn.Module]) -> None:
+    def __init__(self, image: nn.Module, others: dict[str, nn.Module]) -> None:
         super().__init__()
         self.image = image
         self.others = nn.ModuleDict(others)
@@ -62,9 +62,10 @@ def build(recipe: Recipe[Parametrized]) -> nn.Module:
     if settings.stage == "marker":
         return marker
     others: dict[str, nn.Module] = {"marker": marker} if settings.stage == "convergent" else {}
+    whole = DraggedImageNetwork(marker, image, SIGMA) if settings.stage == "convergent" else image
     if settings.adversary.kind != "none":
         others["critic"] = critic
-    return Both(image, others) if others else image
+    return Both(whole, others) if others else whole
 
 
 def _arguments(settings: NetworkSettings) -> tuple[list[int], int, int]:
@@ -132,10 +133,13 @@ class _Task:
         """The network of the recipe, with the pretrained parts that it starts from."""
         network = build(self.recipe)
         start = self.recipe.settings.start
-        if start.image and self.recipe.settings.stage != "marker":
-            first_weights(exported(network), start.image)
-        elif self.recipe.settings.stage != "marker":
-            self._fill(exported(network).atlas)  # type: ignore[arg-type]
+        image = exported(network)
+        core = image.core if isinstance(image, DraggedImageNetwork) else image
+        if isinstance(core, ImageNetwork):
+            if start.image:
+                first_weights(core, start.image)
+            else:
+                self._fill(core.atlas)
         if start.marker and self.recipe.settings.stage != "image":
             first_weights(network.marker if isinstance(network, Both) else network, start.marker)
         return network

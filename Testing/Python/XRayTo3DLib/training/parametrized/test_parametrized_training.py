@@ -21,7 +21,7 @@ from XRayTo3DLib.training.export import export
 from XRayTo3DLib.training.fit import fit
 from XRayTo3DLib.training.parametrized.examples import Examples, changed
 from XRayTo3DLib.training.parametrized.losses import critic_loss, dissimilarity, marker_loss
-from XRayTo3DLib.training.parametrized.network import Critic, ImageNetwork, MarkerNetwork
+from XRayTo3DLib.training.parametrized.network import Critic, DraggedImageNetwork, ImageNetwork, MarkerNetwork
 from XRayTo3DLib.training.parametrized.patients import Patient, load_patients, partners
 from XRayTo3DLib.training.parametrized.settings import NetworkSettings, Start
 from XRayTo3DLib.training.recipes import bundled_recipes, load_recipe, recipe_of
@@ -164,15 +164,18 @@ def test_convergent_training_starts_from_both_and_gives_two_models_that_fit_toge
     task = system_of(recipe).task(recipe, [drawn()])
     assert isinstance(task, AdversarialTask)
     network, batch = task.build(), task.batch(0, torch.device("cpu"))
-    for part, path in zip((network.marker, network.image), paths, strict=True):
+    assert network.image.marker is network.marker
+    for part, path in zip((network.marker, network.image.core), paths, strict=True):
         average = torch.load(path, weights_only=True)["average"]
         assert all(torch.equal(average[key], value) for key, value in part.state_dict().items())
     # What comes back through the other network is part of either's loss.
     for weight, loss in (("through_image", task.critic_loss), ("through_marker", lambda n, b: task.loss(n, b).total)):
-        whole = float(loss(network, batch))
-        task.weights = dataclasses.replace(recipe.settings.loss, **{weight: 0.0})
-        assert float(loss(network, batch)) < whole
-        task.weights = recipe.settings.loss
+        values = []
+        for factor in (0.0, 1.0):
+            task.weights = dataclasses.replace(recipe.settings.loss, **{weight: factor})
+            values.append(float(loss(network, batch)))
+        assert values[0] < values[1]
+    task.weights = recipe.settings.loss
     fit(recipe, task, tmp_path / "both")
     path = export(recipe, tmp_path / "both", tmp_path / "mine.pt")
     image, marker = (load_model(p, ask=lambda m: True) for p in (path, tmp_path / "mine_markers.pt"))
@@ -180,6 +183,39 @@ def test_convergent_training_starts_from_both_and_gives_two_models_that_fit_toge
     networks = Networks(marker, image)
     networks.check(NAMES, (128, 128), 4.0, "AP")
     assert networks.xray(drawn().surface, drawn().points).shape == (128, 128)
+
+
+class Seen(torch.nn.Module):
+    """A marker network that finds the three landmarks of :func:`drawn` where they are when it sees no dragged X-ray."""
+
+    def forward(self, surface: torch.Tensor, xray: torch.Tensor) -> torch.Tensor:
+        points = torch.as_tensor(drawn().points, dtype=torch.float32)
+        return heat_maps(points[None].expand(len(surface), -1, -1), (128, 128))
+
+
+def test_a_dragged_landmark_takes_the_image_along_and_brings_it_back():
+    patient = drawn()
+    recipe = slim("xray_pretrained")
+    core = system_of(recipe).task(recipe, [patient]).build()
+    network = DraggedImageNetwork(Seen(), core, 2.0).eval()
+    surface = torch.as_tensor(patient.surface)[None]
+    points = torch.as_tensor(patient.points, dtype=torch.float32)[None]
+    moved = points.clone()
+    moved[0, LEFT] += torch.tensor([2.5, -2.5])
+    with torch.no_grad():
+        blind, still, dragged = (
+            network(surface, heat_maps(p, (128, 128)))[0, 0].numpy() for p in (torch.full_like(points, torch.nan), points, moved)
+        )
+    np.testing.assert_allclose(still, blind, atol=1e-4)
+    near = moved[0, LEFT].double().numpy()
+    start = patient.points[LEFT]
+
+    def disc(picture: np.ndarray, place: np.ndarray) -> np.ndarray:
+        level = np.median(picture[30:100, 35:95])
+        return centre(0.45 + picture - level - 0.3 * (picture.max() - level), place)
+
+    np.testing.assert_allclose(disc(dragged, near) - disc(blind, start), [2.5, -2.5], atol=0.5)
+    assert np.abs(dragged - blind)[40:50, 60:69].max() < 0.1 * np.abs(dragged - blind).max()
 
 
 def test_the_mean_anatomy_follows_the_landmarks_that_are_told():
