@@ -143,6 +143,9 @@ def _learn(args: argparse.Namespace, workers: object) -> tuple[str, ...]:
     groups = read_scheme(args.labels)
     sources = [SourceCT(path, label_file(path)) for path in ct_files(args.source)]
     names = [one.name for one in sources]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(f"{args.source} holds several CTs called {twice[0]}: rename all but one.")
     for name in args.leave_out:
         if name not in names:
             raise InputError(

@@ -14,8 +14,10 @@ import numpy as np
 from XRayTo3DLib.anatomy.segmentation import segment_ct
 from XRayTo3DLib.anatomy.surfaces import extract_surface
 from XRayTo3DLib.errors import InputError
+from XRayTo3DLib.evaluation.cases import case_name
 from XRayTo3DLib.files import writing
 from XRayTo3DLib.geometry.views import ViewSpec
+from XRayTo3DLib.images.labelmap import Labelmap
 from XRayTo3DLib.images.resampling import resample_labels
 from XRayTo3DLib.images.volume import Volume
 from XRayTo3DLib.io.radiographs import write_radiograph
@@ -49,7 +51,7 @@ def registration_case(ct: Path, labels: Path | None, atlas_ct: Path, atlas_label
     return {
         "files": {key: None if path is None else str(path.resolve()) for key, path in files.items()},
         "digests": {key: None if path is None else file_digest(path) for key, path in files.items()},
-        "name": ct.name.split(".")[0],
+        "name": case_name(ct),
         "groups": {name: list(ids) for name, ids in groups.items()},
         "settings": asdict(RegistrationSettings()),
     }
@@ -69,10 +71,22 @@ def register_subject(argument: dict[str, Any], folder: Path) -> None:
 
 def load_atlas(ct: str | Path, labels: str | Path, groups: dict[str, tuple[int, ...]]) -> tuple[Atlas, Pictures]:
     """The atlas and its pictures."""
-    volume, labelmap = read_volume(ct), read_labelmap(labels)
-    atlas = make_atlas(Path(ct).name.split(".")[0], volume, labelmap.array, labelmap.grid, groups)
+    volume, labelmap = read_volume(ct), read_ids(labels, groups)
+    atlas = make_atlas(case_name(Path(ct)), volume, labelmap.array, labelmap.grid, groups)
     masks = organ_masks(resample_labels(labelmap.array, labelmap.grid, volume.grid), groups)
     return atlas, pictures(volume, masks, PICTURES_MM)
+
+
+def read_ids(path: str | Path, groups: dict[str, tuple[int, ...]]) -> Labelmap:
+    """A label file by the ids of ``groups``: a segmentation whose segments carry the names of organs is numbered by them."""
+    found = read_labelmap(path)
+    named = {number: groups[name][0] for number, name in found.names.items() if name in groups}
+    if not named:
+        return found
+    array = np.zeros_like(found.array)
+    for number, label in named.items():
+        array[found.array == number] = label
+    return Labelmap(array, found.grid, {label: found.names[number] for number, label in named.items()})
 
 
 def load_subject(
@@ -81,7 +95,7 @@ def load_subject(
     """A CT, its pictures, and its own labels with their grid where it has some that cover it."""
     volume = read_volume(ct)
     if labels is not None:
-        labelmap = read_labelmap(labels)
+        labelmap = read_ids(labels, groups)
         array = resample_labels(labelmap.array, labelmap.grid, volume.grid)
         if _reach(array > 0) >= _WHOLE * _reach(volume.array > -300):
             return volume, pictures(volume, organ_masks(array, groups), PICTURES_MM), (array, volume.grid)

@@ -16,13 +16,14 @@ from XRayTo3DLib.cohort.population import (
     file_digest,
     load_atlas,
     make_sample,
+    read_ids,
     register_subject,
     registration_case,
 )
 from XRayTo3DLib.cohort.runner import run_cases
 from XRayTo3DLib.errors import InputError
+from XRayTo3DLib.evaluation.cases import case_name
 from XRayTo3DLib.files import writing
-from XRayTo3DLib.io.segmentations import read_labelmap
 from XRayTo3DLib.progress import Progress, silent
 from XRayTo3DLib.report.page import check_report_packages
 from XRayTo3DLib.report.population import RegisteredCT, write_contact_sheet, write_population_report
@@ -44,7 +45,7 @@ class SourceCT:
 
     @property
     def name(self) -> str:
-        return self.ct.name.split(".")[0]
+        return case_name(self.ct)
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def choose_atlas(sources: Sequence[SourceCT], groups: Mapping[str, tuple[int, ..
         )
 
     def richness(one: SourceCT) -> tuple[int, float]:
-        labels = read_labelmap(one.labels)  # type: ignore[arg-type]
+        labels = read_ids(one.labels, dict(groups))  # type: ignore[arg-type]
         present = np.unique(labels.array)
         organs = sum(bool(set(ids) & set(present.tolist())) for ids in groups.values())
         return organs, float((labels.array > 0).sum() * labels.grid.voxel_volume)

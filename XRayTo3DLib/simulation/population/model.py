@@ -100,7 +100,8 @@ def measure_population(atlas: Atlas, atlas_pictures: Pictures, subjects: Sequenc
     """Compactness, generalisation and specificity of the shapes, in mm of velocity inside the atlas' body, leaving out one subject
     at a time."""
     values, observed, weights = _table(atlas, atlas_pictures, subjects)
-    return measure_model(values, observed, modes, weights)
+    inside = weights > 0.5
+    return measure_model(values[:, inside], observed[:, inside], modes, weights[inside])
 
 
 def _table(atlas: Atlas, found: Pictures, subjects: Sequence[Subject]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

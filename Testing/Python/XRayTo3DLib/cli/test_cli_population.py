@@ -7,12 +7,13 @@ from functools import partial
 
 import numpy as np
 import pytest
-from little_bodies import LIVER, LUNG_LEFT, LUNG_RIGHT, little_body, write_body
+from little_bodies import GRID, LIVER, LUNG_LEFT, LUNG_RIGHT, little_body, write_body
 
 from XRayTo3DLib.cohort import population as steps
+from XRayTo3DLib.images.labelmap import Labelmap
 from XRayTo3DLib.io.radiographs import read_radiograph
-from XRayTo3DLib.io.segmentations import read_labelmap
-from XRayTo3DLib.io.volumes import read_volume
+from XRayTo3DLib.io.segmentations import read_labelmap, write_segmentation
+from XRayTo3DLib.io.volumes import read_volume, write_volume
 from XRayTo3DLib.simulation.population.registration import RegistrationSettings
 
 
@@ -75,6 +76,16 @@ def test_a_folder_becomes_samples_once_and_the_same_again(run, folder, tmp_path)
     assert fewer.code == 2 and "at least 2 subjects, and 1 can be used" in fewer.error
 
 
+def test_segments_named_as_organs_need_no_ids(tmp_path):
+    _, labels = little_body()
+    segments = Labelmap(
+        np.where(labels == LIVER, 3, 0).astype(np.uint8) + (labels == LUNG_LEFT), GRID, {1: "lung_left", 3: "liver"}
+    )
+    write_segmentation(segments, tmp_path / "one.seg.nrrd")
+    found = steps.read_ids(tmp_path / "one.seg.nrrd", {"liver": (LIVER,), "lung_left": (LUNG_LEFT, 11)})
+    np.testing.assert_array_equal(found.array, np.where(np.isin(labels, (LIVER, LUNG_LEFT)), labels, 0))
+
+
 def test_what_cannot_be_is_said_before_the_work(run, folder, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.npz").write_text("no population")
@@ -88,6 +99,10 @@ def test_what_cannot_be_is_said_before_the_work(run, folder, tmp_path):
         (["--from", tmp_path / "empty"], "empty"),
         (["--from", tmp_path / "text.npz"], "is no population"),
     )
+    (tmp_path / "twins").mkdir()
+    for ending in ("nii.gz", "nrrd"):
+        write_volume(little_body()[0], tmp_path / "twins" / f"one.{ending}")
+    rows = (*rows, (["--from", tmp_path / "twins"], "several CTs called one"))
     for options, sentence in rows:
         arguments = ["population", "--from", folder, "--count", 1, "--out", tmp_path / "out", *options]
         told = run(*arguments)
