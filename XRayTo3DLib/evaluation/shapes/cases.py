@@ -31,6 +31,8 @@ FIELD_MM = {"head_neck": 256.0, "torso": 384.0}
 FIELD_VOXELS = 64
 #: The field reaches this far below an organ, where the scan does.
 _MARGIN_MM = 20.0
+#: An organ is cut where a face of the scan goes through more than this share of its largest parallel section.
+_SLIVER = 0.02
 #: Organs that go on beyond most fields: they are measured inside the field, and not left out for being cut.
 LONG = ("spinal_cord", "esophagus", "spine", "ribs")
 #: What a file of names beside the label files may be called.
@@ -83,7 +85,7 @@ class Scan:
             return "not labelled"
         grid, side = self.labels.grid, FIELD_MM[ORGANS[organ].region]
         long = organ in LONG
-        if not long and _touches(mask):
+        if not long and _is_cut(mask):
             return "cut by the scan"
         low, high = mask_box(mask, grid)
         bottom = self.top - side
@@ -163,9 +165,13 @@ def mask_box(mask: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
     return corners.min(axis=0), corners.max(axis=0)
 
 
-def _touches(mask: np.ndarray) -> bool:
-    """Whether a structure reaches a face of its image."""
-    return any(bool(np.take(mask, end, axis=axis).any()) for axis in range(3) for end in (0, -1))
+def _is_cut(mask: np.ndarray) -> bool:
+    """Whether a face of its image cuts a structure: through more than a sliver of it, as the windpipe is of the lungs."""
+    for axis in range(3):
+        areas = np.count_nonzero(mask, axis=tuple(a for a in range(3) if a != axis))
+        if max(areas[0], areas[-1]) > _SLIVER * areas.max():
+            return True
+    return False
 
 
 def _over(mask: np.ndarray, grid: Grid, field: Grid) -> tuple[np.ndarray, Grid]:

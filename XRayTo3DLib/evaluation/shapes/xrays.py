@@ -129,12 +129,12 @@ voxel of it); mask_only (the shadow alone, on a blank X-ray); two_views (AP and 
 gives by default; models by their names; mean is the mean shape of the training organs (its volume theirs) with its box
 centred on that of the truth, mean_scaled the mean of shapes stretched to one box, stretched to that of the truth, mean_body
 the mean shape where the training organs lie in the field on average; nearest is the organ of the training CT with the most
-similar X-ray (and drawn shadow) in the same field; segmentation are the lungs that
-thresholds find in the default reconstruction; ceiling is the truth on the answer's own voxels (the field's
-{FIELD_VOXELS}^3 without an answer) and back. A training CT of the case's own patient is never used for it. Figures: on the
-voxels of the truth; hausdorff, hd95 (95 %) and the average surface distance between surface voxels; landmarks: menton,
-condyles and gonions of the mandible, the six ends of other organs, mean distance; volume_error: |found - true| / true,
-volume_rmse_ml: root of the mean square; coverage_90: the share of cases whose interval holds the true volume. Organs that
-are cut by the scan, larger than the field, or smaller than a quarter of the mean are left out and counted; {long} are
-measured inside the field."""
+similar X-ray (and drawn shadow) in the same field; segmentation are the lungs that thresholds find in the default
+reconstruction; ceiling is the truth on the answer's own voxels (the field's {FIELD_VOXELS}^3 without an answer) and back. A
+training CT of the case's own patient is never used for it. Figures: on the voxels of the truth; hausdorff, hd95 (95 %) and
+the average surface distance between surface voxels; landmarks: menton, condyles and gonions of the mandible, the six ends of
+other organs, mean distance; volume_error: |found - true| / true, volume_rmse_ml: root of the mean square; coverage_90: the
+share of cases whose interval holds the true volume. Organs that are cut by the scan (through more than 2 % of their largest
+section), larger than the field, or smaller than a quarter of the mean are left out and counted; {long} are measured inside
+the field."""
     return f"Organs: {', '.join(organs)}. " + " ".join(words.split())

@@ -122,6 +122,8 @@ def test_the_field_holds_the_organ_and_what_is_cut_is_left_out(patients, tmp_pat
     assert long.truth.any() and long.box[0][2] > -200 and long.box[1][2] == pytest.approx(192, abs=15)
     assert scan.case("heart") == "not labelled"
     write_patient(tmp_path, "cut", 60.0, at=(-60, 0, 20))
+    write_patient(tmp_path, "sliver", 60.0, at=(-63, -7, 59.9))  # one voxel on the lowest face
+    assert not isinstance(read_scan(tmp_path / "sliver.nii.gz", {"liver": (3,)}).case("liver"), str)
     assert read_scan(tmp_path / "cut.nii.gz", {"liver": (3,)}).case("liver") == "cut by the scan"
 
 
