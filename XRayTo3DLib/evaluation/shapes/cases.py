@@ -92,7 +92,8 @@ class Scan:
         if not long:
             bottom = min(bottom, max(low[2] - _MARGIN_MM, high[2] - side))
         middle = np.array([*self.centre, bottom + side / 2])
-        if not long and (low[2] < bottom or (np.abs(np.stack([low, high]) - middle) > side / 2).any()):
+        # The field ends at voxel centres of the scan, an organ at voxel faces.
+        if not long and (np.abs(np.stack([low, high]) - middle) > side / 2 + max(grid.spacing)).any():
             return "larger than the field or outside it"
         field = Grid.centred((0, 0, 0), FIELD_VOXELS, side / FIELD_VOXELS)
         placed = replace(grid, origin=tuple(np.array(grid.origin) - middle))

@@ -123,7 +123,10 @@ def test_the_field_holds_the_organ_and_what_is_cut_is_left_out(patients, tmp_pat
     assert scan.case("heart") == "not labelled"
     write_patient(tmp_path, "cut", 60.0, at=(-60, 0, 20))
     write_patient(tmp_path, "sliver", 60.0, at=(-63, -7, 59.9))  # one voxel on the lowest face
-    assert not isinstance(read_scan(tmp_path / "sliver.nii.gz", {"liver": (3,)}).case("liver"), str)
+    write_patient(tmp_path, "top", 60.0, at=(-63, -7, 486.1))  # one voxel on the highest face, the field's own
+    for name in ("sliver", "top"):
+        case = read_scan(tmp_path / f"{name}.nii.gz", {"liver": (3,)}).case("liver")
+        assert case.volume_ml == pytest.approx(4 / 3 * np.pi * 6.0**3, rel=0.12)
     assert read_scan(tmp_path / "cut.nii.gz", {"liver": (3,)}).case("liver") == "cut by the scan"
 
 
