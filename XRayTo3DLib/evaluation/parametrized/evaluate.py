@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from XRayTo3DLib.errors import InputError
+from XRayTo3DLib.evaluation.parametrized.augmentation import augmentation_table
 from XRayTo3DLib.evaluation.parametrized.cases import Answer, Case, MeanImage, NearestSurface, read_cases
 from XRayTo3DLib.evaluation.parametrized.figures import drag_figures, image_figures, marker_figures
 from XRayTo3DLib.evaluation.parametrized.uses import anomaly_rows, completion_rows
@@ -40,7 +41,8 @@ def evaluate_parametrized(
 ) -> dict[str, Any]:
     """Measure the region's networks and the baselines on the CTs of ``data``; the result is what ``parametrized.json`` holds.
 
-    - ``training``: a folder of CTs for the methods ``mean`` and ``nearest``; without it they are left out;
+    - ``training``: a folder of CTs for the methods ``mean`` and ``nearest`` and for the experiment with training images; without it
+      they are left out;
     - ``models``: image networks (names or files) that are measured too; by default all that are found for region and view;
     - ``marker``: the marker network; ``scheme``: what label files mean; ``networks``: those to use instead of the bundled ones.
 
@@ -53,7 +55,8 @@ def evaluate_parametrized(
     ours = networks_for(found, word, marker) if networks is None else networks
     others = {} if networks is not None else _others(found, word, ours, models, marker)
     cases, left_out = read_cases(data, found, word, scheme, limit, part(progress, 0.0, 0.2))
-    baselines = _baselines(training, found, word, scheme, part(progress, 0.2, 0.4))
+    known = [] if training is None else read_cases(training, found, word, scheme, None, part(progress, 0.2, 0.4))[0]
+    baselines: list[MeanImage | NearestSurface] = [MeanImage(known), NearestSurface(known)] if known else []
     results: dict[str, Any] = {
         "region": found.name,
         "view": word,
@@ -72,12 +75,13 @@ def evaluate_parametrized(
     }
     states: list[State] = []
     for number, case in enumerate(cases):
-        progress(0.4 + 0.6 * number / len(cases), f"Measuring {case.name}")
+        progress(0.4 + 0.4 * number / len(cases), f"Measuring {case.name}")
         states.append(_measure(case, found, ours, others, baselines, results, number))
     results["summary"] = _summary(results["cases"])
     results |= _drag_summary(results["drags"])
     results["completion"]["summary"] = _by(results["completion"]["cases"], "shown")
     results["anomaly"]["summary"] = _by(results["anomaly"]["cases"], "kind")
+    results["augmentation"] = augmentation_table(ours, found, known, cases, progress=part(progress, 0.8, 1.0))
     return results | {"states": states, "examples": [case.example for case in cases]}
 
 
@@ -90,15 +94,6 @@ def _others(region: Region, view: str, ours: Any, models: Sequence[str], marker:
         name = pair.image.file.name
         found.setdefault(name if name not in found else path, pair)
     return found
-
-
-def _baselines(
-    training: Path | None, region: Region, view: str, scheme: str | None, progress: Progress
-) -> list[MeanImage | NearestSurface]:
-    if training is None:
-        return []
-    read, _ = read_cases(training, region, view, scheme, None, progress)
-    return [MeanImage(read), NearestSurface(read)]
 
 
 def _measure(
