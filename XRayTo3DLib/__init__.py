@@ -52,6 +52,7 @@ _PUBLIC = {
     "reconstruction.refine": ["refine"],
     "shapes.base": ["OrganShape", "ShapeEstimate", "ShapeSystem"],
     "shapes.answer": ["organ_shape"],
+    "parametrized.answer": ["parametrized_xray"],
     "shapes.labels": ["read_labels"],
     "anatomy.segmentation": ["segment_ct"],
     "anatomy.surfaces": ["Surface", "extract_surface", "extract_surfaces"],
