@@ -49,6 +49,7 @@ set(XRayTo3DLib_PYTHON_SCRIPTS
   XRayTo3DLib/evaluation/marching.py
   XRayTo3DLib/evaluation/metrics.py
   XRayTo3DLib/evaluation/parametrized/__init__.py
+  XRayTo3DLib/evaluation/parametrized/augmentation.py
   XRayTo3DLib/evaluation/parametrized/cases.py
   XRayTo3DLib/evaluation/parametrized/evaluate.py
   XRayTo3DLib/evaluation/parametrized/figures.py
