@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from scipy import ndimage
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.grid import Grid
@@ -22,6 +23,8 @@ _MARGIN_MM = 40.0
 _LUNG_HU, _TISSUE_HU = -500.0, -250.0
 #: A label of lung is corrected this near to a voxel that is lung, in voxels.
 _REACH = 6
+#: Voxels at the end of a scan that are left out, and over which it passes into the atlas.
+_RIM, _BLEND = 1.0, 4.0
 
 #: Organs by name and the labels that make each, as in :mod:`XRayTo3DLib.shapes.organs`.
 Groups = Mapping[str, tuple[int, ...]]
@@ -112,12 +115,16 @@ def texture_of(
     clean = torch.from_numpy(np.where(body, small.array, AIR_HU).astype(np.float32))
     where = torch.from_numpy(points)
     pulled = sample(clean[None], own, where)[..., 0].numpy()
-    known = sample(found.known[None], found.grid, where, "zeros")[..., 0].numpy() > 0.99
+    # The outermost voxels of a scan are mixed with what is outside, and a seam is blended.
+    inside = sample(found.known[None], found.grid, where, "zeros")[..., 0].numpy() > 0.99
+    depth = np.full(inside.shape, np.inf) if inside.all() else ndimage.distance_transform_edt(inside)
+    known = depth > _RIM
+    share = np.clip((depth - _RIM) / _BLEND, 0, 1)
     if labels is None:
         carried = agreeing_lungs(atlas.labels, atlas.groups, pulled, known)
     else:
         carried = np.where(known, _nearest(*labels, points), atlas.labels)
-    return Texture(name, np.rint(np.where(known, pulled, atlas.ct.array)).astype(np.int16), carried, known)
+    return Texture(name, np.rint(share * pulled + (1 - share) * atlas.ct.array).astype(np.int16), carried, known)
 
 
 def _nearest(labels: np.ndarray, grid: Grid, points: np.ndarray) -> np.ndarray:
@@ -131,8 +138,6 @@ def _nearest(labels: np.ndarray, grid: Grid, points: np.ndarray) -> np.ndarray:
 def agreeing_lungs(labels: np.ndarray, groups: Groups, hounsfield: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Labels in which lung is where the air is: air next to lung becomes the nearest part of the lungs, and tissue labelled lung
     the nearest organ beside it that is none, or nothing. Vessels and what lies deep inside stay lung."""
-    from scipy import ndimage
-
     ids = sorted({n for name in ("lungs", "lung_left", "lung_right") for n in groups.get(name, ())})
     lung = np.isin(labels, ids)
     if not lung.any():

@@ -23,8 +23,9 @@ from XRayTo3DLib.simulation.population.intensity import IntensityModel, fit_inte
 from XRayTo3DLib.simulation.population.registration import Registration
 from XRayTo3DLib.simulation.population.statistics import LinearModel, ModelQuality, fit_linear_model, measure_model
 
-#: A subject that shows less than this share of the atlas' body lends no texture.
-_LEAST_SHOWN = 0.6
+#: A subject that shows less than this share of the atlas' body lends no texture: the seam to what fills it would be in every
+#: sample.
+_LEAST_SHOWN = 0.75
 _FORMAT = 1
 
 

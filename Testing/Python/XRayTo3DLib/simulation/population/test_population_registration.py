@@ -73,6 +73,19 @@ def test_labels_of_lungs_follow_the_air_and_other_labels_stay(atlas):
     assert (made.labels == LIVER).sum() > (atlas[0].labels == LIVER).sum()
 
 
+def test_where_a_scan_ends_its_ct_passes_into_the_atlas(atlas):
+    ct, _ = little_body(slices=slice(0, 30))
+    ct.array[ct.array > 0] += 100
+    still = Registration(np.eye(4), np.zeros((3, *atlas[0].velocity_grid(20.0).shape), np.float32), atlas[0].velocity_grid(20.0),
+    0.0)
+    made = texture_of("half", atlas[0], ct, pictures(ct), still)
+    muscle = (made.hounsfield.astype(float) - atlas[0].ct.array)[:, 14:16, 20:24].mean(axis=(1, 2))
+    assert muscle[:24] == pytest.approx(100, abs=1) and muscle[31:] == pytest.approx(0, abs=1)
+    assert (np.diff(muscle[23:32]) <= 0.5).all() and 20 < muscle[27] < 80
+    assert made.known[:28].all() and not made.known[30:].any()
+    np.testing.assert_array_equal(made.labels[31:], atlas[0].labels[31:])
+
+
 def test_atlases_without_organs_and_ct_without_bodies_are_refused():
     ct, labels = little_body()
     with pytest.raises(InputError, match="hold none of spleen"):
