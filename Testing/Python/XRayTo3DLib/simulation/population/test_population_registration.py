@@ -76,8 +76,9 @@ def test_labels_of_lungs_follow_the_air_and_other_labels_stay(atlas):
 def test_where_a_scan_ends_its_ct_passes_into_the_atlas(atlas):
     ct, _ = little_body(slices=slice(0, 30))
     ct.array[ct.array > 0] += 100
-    still = Registration(np.eye(4), np.zeros((3, *atlas[0].velocity_grid(20.0).shape), np.float32), atlas[0].velocity_grid(20.0),
-    0.0)
+    still = Registration(
+        np.eye(4), np.zeros((3, *atlas[0].velocity_grid(20.0).shape), np.float32), atlas[0].velocity_grid(20.0), 0.0
+    )
     made = texture_of("half", atlas[0], ct, pictures(ct), still)
     muscle = (made.hounsfield.astype(float) - atlas[0].ct.array)[:, 14:16, 20:24].mean(axis=(1, 2))
     assert muscle[:24] == pytest.approx(100, abs=1) and muscle[31:] == pytest.approx(0, abs=1)
