@@ -325,6 +325,7 @@ set(XRayTo3DLib_PYTHON_RESOURCES
   XRayTo3DLib/training/parametrized/xray_wgan_gp.toml
   XRayTo3DLib/training/recipe.schema.json
   XRayTo3DLib/training/shape_vae/recipe.schema.json
+  XRayTo3DLib/training/shape_vae/shape-vae-liver.toml
   XRayTo3DLib/training/shape_vae/shape-vae-mandible.toml
   XRayTo3DLib/training/shape_vae/shape-vae-mask.toml
   XRayTo3DLib/training/shape_vae/shape-vae-no-shape-encoder.toml

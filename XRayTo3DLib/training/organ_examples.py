@@ -39,8 +39,8 @@ from XRayTo3DLib.training.subjects import Subject, source_files
 _FORMAT = 1
 #: The kept pictures: pixels (rows, columns) and their size in mm; the patient is summed as far and as finely along the beam.
 KEPT_SIZE, KEPT_MM = (150, 120), 4.0
-#: The least voxels of an organ that is worth learning from.
-_LEAST = 50
+#: The least voxels of an organ that is worth learning from, and the share of them that may lie in a border of the scan: a tip.
+_LEAST, _CUT = 50, 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,11 +118,12 @@ def _read(stored: Path) -> dict[str, np.ndarray] | None:
 
 
 def whole_organ(path: Path, settings: OrganSettings) -> tuple[np.ndarray, Grid] | None:
-    """The organ's voxels (bool [z, y, x]) and their grid; ``None`` when it is missing or reaches the scan's first or last slice."""
+    """The organ's voxels (bool [z, y, x]) and their grid; ``None`` when it is missing or the scan's border cuts it."""
     labelmap = read_labels(path, settings.labels)
     mask = organ_mask(labelmap, settings.name)
-    border = [mask.take(end, axis=axis).any() for axis in range(3) for end in (0, -1)]
-    return None if np.count_nonzero(mask) < _LEAST or any(border) else (mask, labelmap.grid)
+    count = np.count_nonzero(mask)
+    border = max(np.count_nonzero(mask.take(end, axis=axis)) for axis in range(3) for end in (0, -1))
+    return None if count < _LEAST or border > _CUT * count else (mask, labelmap.grid)
 
 
 def _prepared(path: Path, settings: OrganSettings, generator: np.random.Generator) -> dict[str, np.ndarray]:

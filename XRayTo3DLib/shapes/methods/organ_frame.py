@@ -30,7 +30,7 @@ _SHARPEST_MM = 4.0
 DEPTH_AXIS = {"frontal": 1, "lateral": 0}
 ACROSS_AXIS = {"frontal": 0, "lateral": 1}
 #: Looks at a picture: the first may be far from the organ; its place is found when it moves by less than this many mm.
-_LOOKS, _SETTLED_MM = 4, 1.0
+_LOOKS, _SETTLED_MM = 12, 1.0
 #: A beam farther from the patient's axis, in degrees, shows the organ from another side than the models know.
 _LARGEST_TILT = 15.0
 

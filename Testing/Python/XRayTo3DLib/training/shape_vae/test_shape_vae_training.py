@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 from organ_recipe import MANDIBLES, heads, organ_recipe
 from tables import each
@@ -20,7 +21,7 @@ from XRayTo3DLib.shapes.methods.shape_vae import modes
 from XRayTo3DLib.simulation.drr import render_drr
 from XRayTo3DLib.training.export import card_of, export
 from XRayTo3DLib.training.fit import fit
-from XRayTo3DLib.training.organ_examples import OrganExamples, load_organs
+from XRayTo3DLib.training.organ_examples import OrganExamples, load_organs, whole_organ
 from XRayTo3DLib.training.recipes import bundled_recipes, load_recipe, recipe_of, tomllib
 from XRayTo3DLib.training.shape_vae.network import ShapeVae
 from XRayTo3DLib.training.systems import system_of
@@ -53,6 +54,18 @@ def test_an_example_is_the_organ_and_the_patient_about_it(subjects):
             assert np.abs(top - subject.references[variant]).max() < 5
         assert subject.volume_ml[0] == pytest.approx(4 / 3 * np.pi * np.prod(axes) / 1000, rel=0.05)
         assert subject.volume_ml[1] != pytest.approx(subject.volume_ml[0], rel=1e-3)
+
+
+def test_an_organ_is_whole_though_its_tip_lies_in_the_border(data, tmp_path):
+    settings = organ_recipe("shape-vae-mandible", _NETWORK).settings.organ
+    for side, whole in ((2, True), (12, False)):
+        image = sitk.ReadImage(str(data / "heads" / "two.labels.nii.gz"))
+        array = sitk.GetArrayFromImage(image)
+        array[0, 20 : 20 + side, 20 : 20 + side] = 7
+        changed = sitk.GetImageFromArray(array)
+        changed.CopyInformation(image)
+        sitk.WriteImage(changed, str(tmp_path / "tip.labels.nii.gz"))
+        assert (whole_organ(tmp_path / "tip.nii.gz", settings) is not None) == whole
 
 
 @each("view", ["frontal", "lateral"])
