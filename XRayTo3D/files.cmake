@@ -35,12 +35,17 @@ set(MODULE_PYTHON_SCRIPTS
   XRayTo3DSlicer/panels/__init__.py
   XRayTo3DSlicer/panels/geometry.py
   XRayTo3DSlicer/panels/inputs.py
+  XRayTo3DSlicer/panels/landmarks.py
+  XRayTo3DSlicer/panels/organs.py
   XRayTo3DSlicer/panels/panel.py
   XRayTo3DSlicer/panels/protocol.py
   XRayTo3DSlicer/panels/reconstruct.py
   XRayTo3DSlicer/panels/results.py
   XRayTo3DSlicer/panels/section.py
+  XRayTo3DSlicer/panels/segment_editor.py
   XRayTo3DSlicer/panels/signal.py
+  XRayTo3DSlicer/panels/tables.py
+  XRayTo3DSlicer/panels/trust.py
   XRayTo3DSlicer/panels/ui_files.py
   XRayTo3DSlicer/panels/work.py
   XRayTo3DSlicer/parameters.py
@@ -51,6 +56,8 @@ set(MODULE_PYTHON_RESOURCES
   Resources/Icons/XRayTo3D.png
   Resources/UI/XRayTo3DGeometry.ui
   Resources/UI/XRayTo3DInputs.ui
+  Resources/UI/XRayTo3DLandmarks.ui
+  Resources/UI/XRayTo3DOrgans.ui
   Resources/UI/XRayTo3DReconstruct.ui
   Resources/UI/XRayTo3DResults.ui
   Resources/UI/XRayTo3DWork.ui

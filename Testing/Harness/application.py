@@ -31,6 +31,10 @@ class Application:
         self.answer = True
         self.file = ""
         self.shown: list[Any] = []
+        #: The folder that a dialog answers with, and the module that was opened last.
+        self.folder = ""
+        self.module = ""
+        self.editor = types.SimpleNamespace(setSegmentationNode=self.shown.append, setSourceVolumeNode=self.shown.append)
         self.threeDViewsReset = 0
         self.startupSlots: list[Any] = []
         self.testing = False
@@ -66,6 +70,13 @@ class Application:
 
     def setSliceViewerLayers(self, background: Any = None, **kwargs: Any) -> None:
         self.shown.append(background)
+
+    def selectModule(self, name: str) -> None:
+        self.module = name
+
+    def getModuleWidget(self, name: str) -> Any:
+        """Of the Segment Editor alone."""
+        return types.SimpleNamespace(editor=self.editor)
 
     def resetThreeDViews(self) -> None:
         self.threeDViewsReset += 1
@@ -152,6 +163,8 @@ def application() -> Iterator[Application]:
         "confirmYesNoDisplay": user.ask,
         "tryWithErrorDisplay": user.tryWithErrorDisplay,
         "setSliceViewerLayers": user.setSliceViewerLayers,
+        "selectModule": user.selectModule,
+        "getModuleWidget": user.getModuleWidget,
         "resetThreeDViews": user.resetThreeDViews,
         "pip_install": user.pip_install,
     }
@@ -211,5 +224,8 @@ def _qt(user: Application) -> types.ModuleType:
 
     names = [(part, name) for part in (QtCore, QtGui, QtWidgets) for name in dir(part) if name.startswith("Q")]
     members = {name: getattr(part, name) for part, name in names}
-    dialog = types.SimpleNamespace(getOpenFileName=lambda parent=None, title="", folder="", files="": user.file)
+    dialog = types.SimpleNamespace(
+        getOpenFileName=lambda parent=None, title="", folder="", files="": user.file,
+        getExistingDirectory=lambda parent=None, title="", folder="": user.folder,
+    )
     return _module("qt", **{**members, "QFileDialog": dialog})

@@ -21,6 +21,7 @@ from XRayTo3DLib.geometry.views import (
     SCANNER_SOURCE_TO_ISOCENTRE,
     view_projection,
 )
+from XRayTo3DLib.parametrized.regions import region_choices
 
 
 class View(enum.Enum):
@@ -90,6 +91,20 @@ class PanelParameters:
     fuse: bool = True
     beta: Annotated[float, WithinRange(0, 2)] = 0.5
     checkViews: bool = True
+
+    # Organs. The model is the path of its file, or empty for the one that comes for the organ.
+    organ: str = "lungs"
+    organModel: str = ""
+    outlineNode: slicer.vtkMRMLSegmentationNode
+
+    # Landmarks. The view is a word of the region's frame, or empty for its first.
+    region: str = "head_neck"
+    regionView: str = ""
+    surfaceNode: slicer.vtkMRMLDisplayableNode
+    landmarksNode: slicer.vtkMRMLMarkupsFiducialNode
+    realNode: slicer.vtkMRMLScalarVolumeNode
+    anomalyThreshold: Annotated[int, WithinRange(1, 99)] = 10
+    trainingCount: Annotated[int, WithinRange(1, 100000)] = 20
 
     # Results
     reconstructionNode: slicer.vtkMRMLScalarVolumeNode
@@ -193,6 +208,26 @@ def reconstructionProblem(parameters: Any) -> str:
     if len(chosen) == 2 and chosen[0] is chosen[1]:
         return _("The first and the second X-ray are the same: choose another one, or switch the second view off.")
     return ""
+
+
+def organProblem(parameters: Any) -> str:
+    """Why no organ can be found now, or nothing."""
+    if parameters.firstNode is None:
+        return _("Choose the first X-ray under Inputs: render it from a CT, or load a file.")
+    chosen = radiographs(parameters)
+    if len(chosen) == 2 and chosen[0] is chosen[1]:
+        return _("The first and the second X-ray are the same: choose another one, or switch the second view off.")
+    return ""
+
+
+def regionTitles() -> list[tuple[str, str]]:
+    """What is shown of each region of the body, and its name."""
+    return [(title, name) for name, (title, _views) in region_choices().items()]
+
+
+def regionViews(region: str) -> list[str]:
+    """The views of a region's frame, none of one that is not known here."""
+    return list(region_choices().get(region, ("", ()))[1])
 
 
 def bind(node: slicer.vtkMRMLScriptedModuleNode) -> Any:

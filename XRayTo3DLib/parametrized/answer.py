@@ -94,8 +94,10 @@ def state_radiograph(state: State, name: str = "") -> Radiograph:
     return Radiograph(state.xray, state.surface.projection, name or state.surface.view, notes=told)
 
 
-def networks_for(region: Region, view: str, marker: str | None = None, image: str | None = None) -> Networks:
+def networks_for(region: Region, view: str, marker: str | None = None, image: str | None = None, **options: Any) -> Networks:
     """The marker and the image network of a region and a view: those named (bundled name or path), or the bundled ones.
+
+    ``options`` go to :func:`~XRayTo3DLib.models.zoo.load_model`.
 
     :class:`InputError` when there is none, or one does not fit.
     """
@@ -112,7 +114,7 @@ def networks_for(region: Region, view: str, marker: str | None = None, image: st
                     "see `xrayto3d models list`."
                 )
             chosen[index] = str(fitting[0].path)
-    found = load_networks(str(chosen[0]), str(chosen[1]))
+    found = load_networks(str(chosen[0]), str(chosen[1]), **options)
     found.check(region.names, region.frame.size, region.frame.spacing_mm, word)
     return found
 

@@ -22,9 +22,8 @@ import torch
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.models.torchscript import quickened
-from XRayTo3DLib.models.zoo import LoadedModel, ModelFile, find_models, load_model
+from XRayTo3DLib.models.zoo import LoadedModel, load_model
 from XRayTo3DLib.parametrized.heat_maps import SIGMA, heat_map_points, heat_maps
-from XRayTo3DLib.parametrized.regions import Region
 
 MARKER, IMAGE = "marker-net/1", "image-net/1"
 #: Line integral that counts as 1 where a card says none.
@@ -102,25 +101,6 @@ class Networks:
 def load_networks(marker: str, image: str, **options: Any) -> Networks:
     """The networks by bundled name or path; ``options`` go to :func:`~XRayTo3DLib.models.zoo.load_model`."""
     return Networks(load_model(marker, "landmarks", **options), load_model(image, "xray", **options))
-
-
-def networks_for(region: Region, view: str, **options: Any) -> Networks:
-    """The networks for a region's landmarks and a view of its frame, bundled ones before others; ``options``: of ``load_model``.
-
-    :class:`InputError` when there is no such pair.
-    """
-    found: dict[str, ModelFile] = {}
-    for model in sorted(find_models(), key=lambda model: not model.bundled):
-        card = model.card
-        fits = card["interface"] in (MARKER, IMAGE) and tuple(card.get("landmarks", ())) == region.names
-        if fits and view in card["inputs"].get("projections", [view]):
-            found.setdefault(card["interface"], model)
-    if len(found) < 2:
-        raise InputError(
-            f"There are no models that draw X-rays of the region {region.name} in the view {view}: name a marker and an image "
-            "network (.pt files) that do."
-        )
-    return load_networks(str(found[MARKER].path), str(found[IMAGE].path), **options)
 
 
 def _told(model: LoadedModel, interface: str) -> dict[str, Any]:

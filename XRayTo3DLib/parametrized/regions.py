@@ -145,6 +145,15 @@ def regions() -> list[str]:
     return sorted(path.stem for path in (resources_folder() / "Regions").glob("*.json"))
 
 
+def region_choices() -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Title and views of each bundled region by its name, for a choice that needs no package which checks them."""
+    found = {}
+    for name in regions():
+        values = json.loads((resources_folder() / "Regions" / f"{name}.json").read_text(encoding="utf-8"))
+        found[name] = (str(values["title"]), tuple(values["frame"]["place"]))
+    return found
+
+
 def find_region(name: str | Path) -> Region:
     """A region by its name, or from a JSON file of the user's own; :class:`InputError` when there is none or it is not valid."""
     text = str(name)

@@ -83,6 +83,36 @@ class FakeLogic:
         bone = {"dice": 0.812, "hd95_mm": float("nan"), "volume_ml": 1234.4, "volume_ml_ct": 1300.0}
         return {"psnr": 26.125, "ssim": 0.8218, "hu_mae_body": 71.6, "structures": {"bone": bone}}
 
+    def drawOutline(self, radiograph, organ):
+        self.note("drawOutline", radiograph, organ)
+        return self.node("drawn", "vtkMRMLSegmentationNode", Type="Outline")
+
+    def organShape(self, radiographs, organ, mask=None, model=None, *, ask=None, progress=silent):
+        self.note("organShape", list(radiographs), organ, mask, model, progress=progress)
+        told = {"VolumeML": 4100.4, "IntervalML": [3700.0, 4500.0], "Notes": ["One X-ray leaves the depth open."]}
+        node = self.node(organ, "vtkMRMLSegmentationNode", Type="Organ", Organ=organ, **told)
+        return SimpleNamespace(segmentationNode=node)
+
+    def parametrizedXRay(self, surface, region="head_neck", view=None, *, ask=None, progress=silent):
+        self.note("parametrizedXRay", surface, region, view, progress=progress)
+        return self.draw()
+
+    def parametrizedLoop(self, points, *, ask=None):
+        self.note("parametrizedLoop", points)
+        return self.resume(points)
+
+    def completeXRay(self, points, radiograph, *, progress=silent):
+        self.note("completeXRay", points, radiograph, progress=progress)
+        return self.node("completed", "vtkMRMLScalarVolumeNode")
+
+    def findAnomaly(self, points, radiograph, threshold=0.1, *, progress=silent):
+        self.note("findAnomaly", points, radiograph, threshold, progress=progress)
+        return SimpleNamespace(score=12.5)
+
+    def trainingXRays(self, points, folder, count=20, *, progress=silent):
+        self.note("trainingXRays", points, folder, count, progress=progress)
+        return [folder] * (count + 1)
+
     def models(self):
         self.note("models")
         return self.found

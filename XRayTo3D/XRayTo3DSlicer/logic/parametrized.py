@@ -5,22 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import slicer
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.geometry.grid import Grid
+from XRayTo3DLib.geometry.vectors import vector
 from XRayTo3DLib.images.labelmap import Labelmap
 from XRayTo3DLib.images.radiograph import Radiograph
+from XRayTo3DLib.images.volume import Volume
 from XRayTo3DLib.progress import Progress, part, silent
 from XRayTo3DSlicer.logic import checks
 from XRayTo3DSlicer.nodes import model_nodes, mrml, provenance, radiograph_nodes, scene, segmentation_nodes
 
 if TYPE_CHECKING:
+    from XRayTo3DLib.anatomy.surfaces import Surface
     from XRayTo3DLib.models.zoo import LoadedModel, ModelFile
-    from XRayTo3DLib.parametrized.body import Body
     from XRayTo3DLib.parametrized.networks import Networks
     from XRayTo3DSlicer.logic.live_loop import Later, LiveLoop
 
@@ -67,27 +69,23 @@ class ParametrizedLogic:
           that are measured; the frame is placed by two of them;
         - ``later``: see :class:`.live_loop.LiveLoop`.
         """
+        from XRayTo3DLib.parametrized.answer import networks_for, surface_of
         from XRayTo3DLib.parametrized.loop import Loop
-        from XRayTo3DLib.parametrized.networks import load_networks, networks_for
         from XRayTo3DLib.parametrized.regions import find_region
-        from XRayTo3DLib.parametrized.surface_image import surface_image
         from XRayTo3DSlicer.logic.live_loop import LiveLoop
         from XRayTo3DSlicer.nodes import parametrized_nodes
 
         wanted = find_region(region)
-        word = wanted.views[0] if view is None else wanted.view_word(view)
-        checks.given(surfaceNode, "surface")
+        word = wanted.views[0] if view is None else view
+        source, given = _source(checks.given(surfaceNode, "surface")), _given(points)
         with scene.operation(surfaceNode) as adding:
             progress(0.0, "finding the networks")
-            nets = networks_for(wanted, word, ask=ask) if networks is None else load_networks(*networks, ask=ask)
-            nets.check(wanted.names, wanted.frame.size, nets.spacing_mm if wanted.frame.scaled else wanted.frame.spacing_mm, word)
+            nets = networks_for(wanted, word, *(networks or (None, None)), ask=ask)
             progress(0.1, "measuring the surface")
-            body = _body(surfaceNode)
-            placed = _measured(body, wanted, points)
-            surface = surface_image(body, wanted, word, placed)
+            surface = surface_of(source, wanted, word, given)
             loop = Loop(nets, wanted, surface, part(progress, 0.4, 0.95))
             with adding():
-                title = name or f"{surfaceNode.GetName()} {wanted.title} {word}"
+                title = name or f"{surfaceNode.GetName()} {wanted.title} {surface.view}"
                 nodes = parametrized_nodes.add(loop.state, wanted, title, [surfaceNode])
                 live = LiveLoop(loop, nodes, str(region), _named(nets), later)
         return ParametrizedXRay(nodes.imageNode, nodes.pointsNode, live)
@@ -203,6 +201,7 @@ class ParametrizedLogic:
         """
         from XRayTo3DLib.files import temporary_folder
         from XRayTo3DLib.io.radiographs import write_radiograph
+        from XRayTo3DLib.parametrized.answer import state_radiograph
         from XRayTo3DLib.parametrized.augment import augment
 
         target = Path(folder)
@@ -215,8 +214,7 @@ class ParametrizedLogic:
         with temporary_folder(target) as temporary:
             for number, variant in enumerate(augment(loop.networks, loop.state, count, seed, progress=progress)):
                 state, file = variant.state, f"{number:04d}.nrrd"
-                picture = Radiograph(state.xray, state.surface.projection, state.surface.view, notes=("Predicted, not measured.",))
-                write_radiograph(picture, Path(temporary, file))
+                write_radiograph(state_radiograph(state), Path(temporary, file))
                 for landmark, place in state.positions().items():
                     row, column = state.points[state.index(landmark)]
                     lines.append(f"{file},{landmark},{row:.3f},{column:.3f}," + ",".join(f"{v:.3f}" for v in place))
@@ -236,37 +234,24 @@ class ParametrizedLogic:
         scene.put(node, scene.folder_of(loop.nodes.imageNode))
 
 
-def _body(node: slicer.vtkMRMLNode) -> Body:
-    """The body that a CT, a segmentation, or a closed surface shows."""
-    from XRayTo3DLib.parametrized.body import body_of_ct, body_of_mask, body_of_surface
-
+def _source(node: slicer.vtkMRMLNode) -> Volume | Labelmap | Surface:
+    """What a node shows the surface of a body with."""
     if node.IsA("vtkMRMLModelNode"):
-        return body_of_surface(model_nodes.surface_from_node(node).polydata, node.GetName())
+        return model_nodes.surface_from_node(node)
     if node.IsA("vtkMRMLSegmentationNode"):
-        # All segments together: those of lungs and bone are often cut out of that of the body.
-        labels = segmentation_nodes.segmentation_from_node(node)
-        return body_of_mask(labels.array > 0, labels.grid)
-    return body_of_ct(checks.ct(node))
+        return segmentation_nodes.segmentation_from_node(node)
+    return checks.ct(node)
 
 
-def _measured(
-    body: Body, region: Any, points: slicer.vtkMRMLMarkupsFiducialNode | Mapping[str, Sequence[float]] | None
-) -> dict[str, np.ndarray]:
-    """The landmarks on the skin (LPS mm), with those that the user placed."""
-    from XRayTo3DLib.geometry.vectors import vector
-    from XRayTo3DLib.parametrized.landmarks import measure_body
-
-    given: dict[str, np.ndarray] = {}
+def _given(points: slicer.vtkMRMLMarkupsFiducialNode | Mapping[str, Sequence[float]] | None) -> dict[str, np.ndarray]:
+    """Landmarks in LPS mm by name, from a mapping or the labels of a point list."""
+    if points is None:
+        return {}
     if isinstance(points, Mapping):
-        given = {name: vector(place, f"landmark {name}") for name, place in points.items()}
-    elif points is not None:
-        checks.given(points, "point list")
-        places = mrml.markups_from_node(points)
-        names = [points.GetNthControlPointLabel(index) for index in range(len(places))]
-        given = {name: place for name, place in zip(names, places, strict=True) if np.isfinite(place).all()}
-    for name in given:
-        region.landmark(name)
-    return measure_body(body, region, given)
+        return {name: vector(place, f"landmark {name}") for name, place in points.items()}
+    places = mrml.markups_from_node(checks.given(points, "point list"))
+    names = [points.GetNthControlPointLabel(index) for index in range(len(places))]
+    return {name: place for name, place in zip(names, places, strict=True) if np.isfinite(place).all()}
 
 
 def _named(networks: Networks) -> tuple[str, str]:

@@ -14,7 +14,7 @@ import numpy as np
 import slicer
 
 from XRayTo3DLib.errors import InputError
-from XRayTo3DLib.images.radiograph import Radiograph
+from XRayTo3DLib.parametrized.answer import state_radiograph
 from XRayTo3DLib.parametrized.loop import State
 from XRayTo3DLib.parametrized.regions import Region
 from XRayTo3DLib.parametrized.surface_image import SurfaceImage
@@ -48,7 +48,7 @@ def add(state: State, region: Region, name: str, sources: list[slicer.vtkMRMLNod
     title = scene.unique_name(name)
     folder = scene.new_folder(title)
     surface = state.surface
-    xray = Radiograph(state.xray, surface.projection, surface.view, notes=surface.notes)
+    xray = state_radiograph(state)
     image = radiograph_nodes.radiograph_to_node(xray, title, provenance.PREDICTION)
     picture = model_nodes.picture_to_node(xray, f"{title} picture")
     layers = np.stack([*surface.array, surface.field]).astype(np.float32)

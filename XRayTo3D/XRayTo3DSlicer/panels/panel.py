@@ -9,6 +9,8 @@ import vtk
 
 from XRayTo3DSlicer.panels.geometry import GeometrySection
 from XRayTo3DSlicer.panels.inputs import InputsSection
+from XRayTo3DSlicer.panels.landmarks import LandmarksSection
+from XRayTo3DSlicer.panels.organs import OrgansSection
 from XRayTo3DSlicer.panels.protocol import PanelLogic
 from XRayTo3DSlicer.panels.reconstruct import ReconstructSection
 from XRayTo3DSlicer.panels.results import ResultsSection
@@ -24,9 +26,11 @@ class Panel:
         self.geometry = GeometrySection(logic, self.work)
         self.reconstruct = ReconstructSection(logic, self.work)
         self.results = ResultsSection(logic, self.work)
-        self.sections = (self.inputs, self.geometry, self.reconstruct, self.results)
+        self.organs = OrgansSection(logic, self.work)
+        self.landmarks = LandmarksSection(logic, self.work)
+        self.sections = (self.inputs, self.geometry, self.reconstruct, self.results, self.organs, self.landmarks)
         #: From top to bottom.
-        self.widgets = [part.widget for part in (self.inputs, self.geometry, self.reconstruct, self.work, self.results)]
+        self.widgets = [part.widget for part in (*self.sections[:3], self.work, *self.sections[3:])]
         self.parameters: Any = None
         self._observer: int | None = None
         self.work.busyChanged.connect(self._onBusyChanged)

@@ -70,6 +70,51 @@ class PanelLogic(Protocol):
         """Figures of a reconstruction against a CT."""
         ...
 
+    def drawOutline(self, radiographNode: Any, organ: str) -> Any:
+        """An empty segmentation on an X-ray, for the organ's outline."""
+        ...
+
+    def organShape(
+        self,
+        radiographs: Sequence[Any],
+        organ: str,
+        mask: Any = None,
+        model: str | None = None,
+        *,
+        ask: Callable[[Any], bool] | None = None,
+        progress: Progress = ...,
+    ) -> Any:
+        """The nodes of an organ, ``segmentationNode`` among them."""
+        ...
+
+    def parametrizedXRay(
+        self,
+        surfaceNode: Any,
+        region: str = "head_neck",
+        view: str | None = None,
+        *,
+        ask: Callable[[Any], bool] | None = None,
+        progress: Progress = ...,
+    ) -> Any:
+        """``imageNode``, ``pointsNode`` and ``loop`` of an X-ray that follows its landmarks."""
+        ...
+
+    def parametrizedLoop(self, pointsNode: Any, *, ask: Callable[[Any], bool] | None = None) -> Any:
+        """What lets X-ray and landmarks follow each other."""
+        ...
+
+    def completeXRay(self, pointsNode: Any, radiographNode: Any, *, progress: Progress = ...) -> Any:
+        """A partial X-ray with the rest predicted."""
+        ...
+
+    def findAnomaly(self, pointsNode: Any, radiographNode: Any, threshold: float = 0.1, *, progress: Progress = ...) -> Any:
+        """Where an X-ray is not as predicted, with its ``score``."""
+        ...
+
+    def trainingXRays(self, pointsNode: Any, folder: str, count: int = 20, *, progress: Progress = ...) -> list[Any]:
+        """The files of X-rays with moved landmarks."""
+        ...
+
     def models(self) -> list[Any]:
         """The models found: objects with ``name``, ``path``, ``card``, ``sha256`` and ``bundled``."""
         ...

@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 from XRayTo3DLib.progress import Progress
 from XRayTo3DSlicer import dependencies
 from XRayTo3DSlicer import parameters as state
+from XRayTo3DSlicer.panels import trust
 from XRayTo3DSlicer.panels.section import Section, whenBound
 
 #: The name of the bundled model that is taken when none is chosen; the library's own constant needs PyTorch to be read.
@@ -95,19 +96,6 @@ class ReconstructSection(Section):
         model = self._models.get(path)
         self.ui.foreignLabel.visible = bool(path) and not (model is not None and model.bundled)
 
-    def _trust(self, model: Any) -> bool:
-        """Ask once a file (the library remembers its SHA-256) whether a model from elsewhere may run."""
-        question = _(
-            "The model {name} did not come with XRay to 3D:\n{path}\nSHA-256 {sha256}\n\nLoading a model runs its code "
-            "on this computer with your rights. Do you know where it comes from, and run it? You are asked once for "
-            "this file."
-        )
-        return bool(
-            slicer.util.confirmYesNoDisplay(
-                question.format(name=model.name, path=model.path, sha256=model.sha256), _("XRay to 3D: run this model?")
-            )
-        )
-
     # The work
 
     @whenBound
@@ -125,7 +113,7 @@ class ReconstructSection(Section):
                 fuse=parameters.fuse,
                 beta=parameters.beta,
                 checkViews=parameters.checkViews,
-                ask=self._trust,
+                ask=trust.ask,
                 progress=progress,
             )
 

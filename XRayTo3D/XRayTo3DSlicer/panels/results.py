@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import qt
 from slicer.i18n import tr as _
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DSlicer import dependencies
 from XRayTo3DSlicer.nodes import provenance
+from XRayTo3DSlicer.panels import tables
 from XRayTo3DSlicer.panels.section import Section, whenBound
 
 
@@ -22,10 +22,8 @@ class ResultsSection(Section):
         self.ui.reconstructionSelector.addAttribute(
             "vtkMRMLScalarVolumeNode", provenance.PREFIX + "Type", provenance.RECONSTRUCTION
         )
-        self.ui.errorTable.setHorizontalHeaderLabels([_("View"), _("Before (%)"), _("Result (%)")])
-        self.ui.compareTable.setHorizontalHeaderLabels([_("Against the CT"), _("Value"), _("Unit")])
-        for table in (self.ui.errorTable, self.ui.compareTable):
-            table.horizontalHeader().setSectionResizeMode(qt.QHeaderView.Stretch)
+        tables.prepare(self.ui.errorTable, [_("View"), _("Before (%)"), _("Result (%)")])
+        tables.prepare(self.ui.compareTable, [_("Against the CT"), _("Value"), _("Unit")])
         self.ui.segmentButton.clicked.connect(self.onSegment)
         self.ui.surfacesButton.clicked.connect(self.onSurfaces)
         self.ui.compareButton.clicked.connect(self.onCompare)
@@ -73,12 +71,12 @@ class ResultsSection(Section):
         """The re-projection errors written on the node, in percent of the mean measured line integral."""
         stored = {key: _stored(node, key) for key in ("Views", "Errors", "ErrorsBefore", "Notes")}
         rows = zip(stored["Views"], stored["ErrorsBefore"] or stored["Errors"], stored["Errors"], strict=False)
-        _fill(self.ui.errorTable, [(str(view), _percent(before), _percent(after)) for view, before, after in rows])
+        tables.fill(self.ui.errorTable, [(str(view), _percent(before), _percent(after)) for view, before, after in rows])
         self.ui.notesLabel.text = "\n".join(str(note) for note in stored["Notes"])
         self.ui.notesLabel.visible = bool(stored["Notes"])
 
     def _showFigures(self, figures: list[tuple[str, str, str]]) -> None:
-        _fill(self.ui.compareTable, figures)
+        tables.fill(self.ui.compareTable, figures)
         self.ui.compareTable.visible = bool(figures)
 
 
@@ -115,15 +113,3 @@ def _figures(found: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 def _number(value: float, digits: int) -> str:
     return _("not defined") if math.isnan(value) else f"{value:.{digits}f}"
-
-
-def _fill(table: Any, rows: list[tuple[str, ...]]) -> None:
-    """Replace the rows of a table, which becomes just as high as they need."""
-    table.rowCount = len(rows)
-    for number, row in enumerate(rows):
-        for column, text in enumerate(row):
-            table.setItem(number, column, qt.QTableWidgetItem(text))
-    height = table.horizontalHeader().sizeHint.height() + 2 * table.frameWidth
-    height += sum(table.rowHeight(number) for number in range(len(rows)))
-    table.minimumHeight = height
-    table.maximumHeight = height

@@ -225,7 +225,7 @@ def test_what_cannot_be_is_said_in_one_sentence_and_leaves_the_scene_as_it_was(b
     for call, said in (
         (lambda: logic.parametrizedXRay(None, **how), "No surface is chosen"),
         (lambda: logic.parametrizedXRay(node, **{**how, "points": {}}), "right_spot .* was not found on the skin"),
-        (lambda: logic.parametrizedXRay(node, **{**how, "networks": None}), "no models that draw X-rays of the region ball"),
+        (lambda: logic.parametrizedXRay(node, **{**how, "networks": None}), "no model of the task landmarks for the region ball"),
         (lambda: logic.parametrizedXRay(node, **{**how, "region": "tail"}), "no region 'tail'"),
         (lambda: logic.parametrizedLoop(wrong), "other belongs to no parametrized X-ray"),
     ):
