@@ -22,6 +22,8 @@ from XRayTo3DLib.progress import Progress, silent
 
 #: The difference at the seam falls to 1/e of itself over this many mm.
 FADE_MM = 40.0
+#: Markers that explain the given pixels no worse than this times as well as those before them are kept.
+_NO_WORSE = 1.01
 #: A partial X-ray shows at least this many pixels of the picture.
 _LEAST_PIXELS = 64
 
@@ -50,8 +52,9 @@ def complete(
 ) -> Completion:
     """Complete ``partial`` (line integrals [row, column] in the frame of ``state``) beyond the pixels that are ``shown``.
 
-    Markers are found in the picture that is real where it can be; held and locked ones stay. Raises :class:`InputError` when
-    picture and mask do not fit the frame, or show too little.
+    Markers are found in the picture that is real where it can be, round by round; those count whose X-ray is nearest to the given
+    pixels, which may be the first ones. Held and locked markers stay. Raises :class:`InputError` when picture
+    and mask do not fit the frame, or show too little.
     """
     size = state.surface.projection.size
     partial, shown = np.asarray(partial, dtype=np.float32), np.asarray(shown, dtype=bool)
@@ -61,14 +64,23 @@ def complete(
         raise InputError("The partial X-ray shows next to nothing of the region: check where it stands, and its landmarks.")
     if not np.isfinite(partial[shown]).all():
         raise InputError("The partial X-ray holds NaN or infinite pixels: mask them, or compute it again.")
-    state = replace(state, rounds=0, converged=False)
+    seen = shown & state.surface.silhouette
+    state = best = replace(state, rounds=0, converged=False)
     while not state.converged and state.rounds < MOST_ROUNDS:
         progress(state.rounds / MOST_ROUNDS, "Fitting markers to the partial X-ray")
         picture = blended(state.xray, partial, shown, state.surface.projection, state.surface.silhouette, fade_mm)
         state = _fitted(networks, state, picture)
+        # Later ones have settled more in what is not seen: they win unless they explain what is seen worse.
+        best = state if _misfit(state, partial, seen) <= _NO_WORSE * _misfit(best, partial, seen) else best
+    state = replace(best, rounds=state.rounds, moved_mm=state.moved_mm, converged=state.converged)
     xray = blended(state.xray, partial, shown, state.surface.projection, state.surface.silhouette, fade_mm)
     progress(1.0, "X-ray completed")
     return Completion(xray, state, shown)
+
+
+def _misfit(state: State, partial: np.ndarray, seen: np.ndarray) -> float:
+    """How far the prediction is from the given pixels that show the body, on average."""
+    return float(np.abs(state.xray - partial)[seen].mean()) if seen.any() else 0.0
 
 
 def _fitted(networks: MarkersAndImage, state: State, picture: np.ndarray) -> State:
