@@ -154,7 +154,7 @@ def _summary(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 def _drag_summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """``drag_mm_off`` and its kin: the mean over all drags of all cases."""
-    names = ("mm_off", "image_mm", "far_change", "return_mae", "rounds")
+    names = ("mm_off", "found_mm_off", "image_mm", "far_change", "return_mae", "rounds")
     found: dict[str, Any] = {f"drag_{name}": _mean([row[name] for row in rows]) for name in names}
     found["drag_converged"] = _mean([float(row["converged"]) for row in rows])
     marks = dict.fromkeys(row["marker"] for row in rows)

@@ -43,7 +43,8 @@ def marker_figures(case: Case, points: np.ndarray, names: tuple[str, ...]) -> tu
 def drag_figures(networks: MarkersAndImage, first: State, range_: float) -> list[dict[str, Any]]:
     """One row a drag of 10 mm towards head or feet: where it ends and what the image does.
 
-    - ``mm_off``: how far from where it was put the marker network finds the marker in the image that results;
+    - ``mm_off``: how far from where it was put the marker ends; ``found_mm_off``: how far from there the marker network, asked
+      anew, finds it in the image that results;
     - ``image_mm``: how far the image around the marker went in the direction of the drag, by correlation of patches;
     - ``far_change``: mean change in the body farther than 60 mm from the marker, as a share of the range;
     - ``return_mae``: mean difference to the first image after dragging back, as a share of the range;
@@ -60,7 +61,7 @@ def drag_figures(networks: MarkersAndImage, first: State, range_: float) -> list
         put = np.clip(first.shifted(name, 0.0, up), 0, np.array(first.xray.shape) - 1.0)
         moved = settle(networks, first, {name: put})
         found, _ = networks.markers(moved.surface.array, moved.xray)
-        off = float(np.linalg.norm((found[index] - put) * spacing))
+        off, found_off = (float(np.linalg.norm((points[index] - put) * spacing)) for points in (moved.points, found))
         way = (put - start) * spacing
         reach = int(np.ceil(2 * DRAG_MM / spacing.min()))
         seen = track(first.xray, moved.xray, start, reach, _PATCH)
@@ -70,7 +71,8 @@ def drag_figures(networks: MarkersAndImage, first: State, range_: float) -> list
         rows.append(
             {
                 "marker": name,
-                "mm_off": off if np.isfinite(off) else None,
+                "mm_off": off,
+                "found_mm_off": found_off if np.isfinite(found_off) else None,
                 "image_mm": along,
                 "far_change": float(np.abs(moved.xray - first.xray)[far].mean()) / range_ if far.any() else None,
                 "return_mae": float(np.abs(back.xray - first.xray).mean()) / range_,

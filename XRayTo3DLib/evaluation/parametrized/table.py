@@ -25,6 +25,7 @@ _HEAD = {
 }
 _DRAG = {
     "drag_mm_off": ("off where it was put, mm", ".2f"),
+    "drag_found_mm_off": ("off as found anew in the image, mm", ".2f"),
     "drag_image_mm": ("image follows, mm of 10", ".1f"),
     "drag_far_change": ("change beyond 60 mm", ".2%"),
     "drag_return_mae": ("MAE after dragging back", ".2%"),
