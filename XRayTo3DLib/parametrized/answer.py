@@ -120,13 +120,12 @@ def networks_for(region: Region, view: str, marker: str | None = None, image: st
 
 
 def fits(model: ModelFile, task: str, interface: str, region: Region, view: str) -> bool:
-    """Whether a model is a network of this kind for the region's landmarks and the view."""
+    """Whether a model is such a network for the region's landmarks and the view. Cards name regions in words of their own."""
     card = model.card
     views = card["inputs"].get("projections")
     return (
         card["task"] == task
         and card["interface"] == interface
-        and region.name in card["region"]
         and tuple(card.get("landmarks", ())) == region.names
         and (views is None or view in views)
     )

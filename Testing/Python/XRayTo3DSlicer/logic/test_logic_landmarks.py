@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import resource
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -39,10 +40,11 @@ def ball(scene, how):
 
 
 @pytest.fixture
-def drawn(ball, logic):
-    """Its X-ray, landmarks and loop."""
+def drawn(ball, logic, monkeypatch):
+    """Its X-ray, landmarks and loop, by the networks that are found for the region's landmarks."""
     node, how = ball
-    return logic.parametrizedXRay(node, **how)
+    monkeypatch.setenv("XRAYTO3D_MODELS", str(Path(how["networks"][0]).parent))
+    return logic.parametrizedXRay(node, **{**how, "networks": None})
 
 
 def places(loop):
