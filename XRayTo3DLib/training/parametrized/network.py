@@ -140,8 +140,7 @@ class DraggedImageNetwork(nn.Module):
         return self
 
     def forward(self, surface: Tensor, maps: Tensor) -> Tensor:
-        at, there = self.read(surface, torch.zeros_like(surface[:, :1]))
-        base = self.core(surface, self.drawn(at, there, maps))
+        base = self.core(surface, torch.zeros_like(maps))
         at, there = self.read(surface, base)
         told, known = self.core.atlas.points(maps)
         both = known * there
@@ -165,12 +164,71 @@ class DraggedImageNetwork(nn.Module):
         kept = torch.where(mass > 0.02, mass, torch.zeros_like(mass)).sum(dim=[2, 3]) / (6.2832 * self.sigma * self.sigma)
         return at, (kept > 0.35).to(mass.dtype)
 
-    def drawn(self, at: Tensor, there: Tensor, maps: Tensor) -> Tensor:
-        """The heat maps of landmarks, as large as ``maps``."""
-        r = torch.arange(maps.shape[2], dtype=maps.dtype, device=maps.device) - at[..., :1]
-        c = torch.arange(maps.shape[3], dtype=maps.dtype, device=maps.device) - at[..., 1:]
-        down = torch.exp(-0.5 * (r / self.sigma).square()) * there.unsqueeze(-1)
-        return down.unsqueeze(-1) * torch.exp(-0.5 * (c / self.sigma).square()).unsqueeze(2)
+
+class DraggedMarkerNetwork(nn.Module):
+    """As a :class:`MarkerNetwork`, but in an X-ray of a :class:`DraggedImageNetwork` it finds how far each landmark was dragged.
+
+    The surroundings of each landmark in the X-ray of the surface alone are looked for in the one given. Where they are found, the
+    landmark is where they are; elsewhere, as in a real X-ray, the marker network says where it is.
+    """
+
+    def __init__(self, image: DraggedImageNetwork, landmarks: int) -> None:
+        super().__init__()
+        self.image = image
+        self.landmarks = landmarks
+        #: Half the patch and the search in pixels, what a pixel of way costs, and the share of a patch's variance that may be left.
+        self.patch, self.reach, self.cost, self.left = 5, 6, 1e-6, 0.1
+
+    def forward(self, surface: Tensor, xray: Tensor) -> Tensor:
+        size = [surface.shape[0], self.landmarks, surface.shape[2], surface.shape[3]]
+        base = self.image.core(surface, torch.zeros(size, dtype=surface.dtype, device=surface.device)).clamp(min=0)
+        at, there = self.image.read(surface, base)
+        way, found = self.way(base, xray, at)
+        down = torch.arange(size[2], dtype=surface.dtype, device=surface.device) - (at + way)[..., :1]
+        over = torch.arange(size[3], dtype=surface.dtype, device=surface.device) - (at + way)[..., 1:]
+        sigma = self.image.sigma
+        rows = torch.exp(-0.5 * (down / sigma).square()) * there.unsqueeze(-1)
+        drawn = rows.unsqueeze(-1) * torch.exp(-0.5 * (over / sigma).square()).unsqueeze(2)
+        maps = self.image.marker(surface, xray).clamp(min=0)
+        return torch.where(found.unsqueeze(-1).unsqueeze(-1), drawn, maps)
+
+    def way(self, base: Tensor, xray: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
+        """How far (B, L, 2) in pixels what lies at ``at`` in one picture lies in the other, and whether it was found (B, L)."""
+        before = self.around(base, at, self.patch).flatten(2)
+        after = self.around(xray, at, self.patch + self.reach)
+        side, steps = 2 * self.patch + 1, 2 * self.reach + 1
+        windows = after.flatten(0, 1).unsqueeze(1)
+        patches = functional.unfold(windows, [side, side]).view(at.shape[0], at.shape[1], side * side, steps * steps)
+        off = (patches - before.unsqueeze(-1)).square().mean(dim=2)
+        shift = torch.arange(steps, dtype=at.dtype, device=at.device) - self.reach
+        far = (shift.view(-1, 1).square() + shift.view(1, -1).square()).flatten()
+        best = (off + self.cost * far).argmin(dim=2)
+        least = off.gather(2, best.unsqueeze(-1)).squeeze(-1)
+        found = least < self.left * before.var(dim=2) + 1e-7
+        row, column = torch.div(best, steps, rounding_mode="floor"), best % steps
+        fine: list[Tensor] = []
+        for axis, stride in ((0, steps), (1, 1)):
+            place = row if axis == 0 else column
+            inner = place.clamp(1, steps - 2)
+            centre = best + (inner - place) * stride
+            a = off.gather(2, (centre - stride).unsqueeze(-1)).squeeze(-1)
+            b = off.gather(2, centre.unsqueeze(-1)).squeeze(-1)
+            c = off.gather(2, (centre + stride).unsqueeze(-1)).squeeze(-1)
+            part = (0.5 * (a - c) / (a - 2 * b + c).clamp(min=1e-12)).clamp(-1, 1)
+            fine.append(inner.to(at.dtype) + part - self.reach)
+        return torch.stack(fine, dim=2), found
+
+    def around(self, picture: Tensor, at: Tensor, half: int) -> Tensor:
+        """Squares of a picture (B, 1, H, W) around places (B, L, 2): (B, L, 2 half + 1, 2 half + 1)."""
+        shift = torch.arange(2 * half + 1, dtype=at.dtype, device=at.device) - half
+        r = at[..., 0].unsqueeze(-1) + shift
+        c = at[..., 1].unsqueeze(-1) + shift
+        rows = r.unsqueeze(-1).expand(-1, -1, -1, shift.shape[0])
+        columns = c.unsqueeze(2).expand(-1, -1, shift.shape[0], -1)
+        where = torch.stack([(2 * columns + 1) / picture.shape[3] - 1, (2 * rows + 1) / picture.shape[2] - 1], dim=-1)
+        flat = where.flatten(1, 2)
+        found = functional.grid_sample(picture, flat, mode="bilinear", padding_mode="border", align_corners=False)
+        return found.reshape(at.shape[0], at.shape[1], shift.shape[0], shift.shape[0])
 
 
 class Critic(nn.Module):

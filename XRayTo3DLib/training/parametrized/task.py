@@ -15,7 +15,14 @@ from XRayTo3DLib.training.checkpoint import first_weights
 from XRayTo3DLib.training.parametrized.atlas import Atlas, fill_atlas
 from XRayTo3DLib.training.parametrized.examples import Batch, Examples
 from XRayTo3DLib.training.parametrized.losses import adversarial_loss, critic_loss, marker_loss, xray_loss
-from XRayTo3DLib.training.parametrized.network import WATER, Critic, DraggedImageNetwork, ImageNetwork, MarkerNetwork
+from XRayTo3DLib.training.parametrized.network import (
+    WATER,
+    Critic,
+    DraggedImageNetwork,
+    DraggedMarkerNetwork,
+    ImageNetwork,
+    MarkerNetwork,
+)
 from XRayTo3DLib.training.parametrized.patients import Patient
 from XRayTo3DLib.training.parametrized.settings import NetworkSettings, Parametrized
 from XRayTo3DLib.training.recipes import Recipe
@@ -81,7 +88,10 @@ def companions(recipe: Recipe[Parametrized], network: nn.Module) -> dict[str, tu
     """The marker network of convergent training, which goes into a file of its own beside the image network's."""
     if not isinstance(network, Both) or "marker" not in network.others:
         return {}
-    return {"markers": (network.marker, card(recipe, "marker"))}
+    marker = network.marker
+    if isinstance(network.image, DraggedImageNetwork):
+        marker = DraggedMarkerNetwork(network.image, len(find_region(recipe.settings.frame.region).names))
+    return {"markers": (marker, card(recipe, "marker"))}
 
 
 def card(recipe: Recipe[Parametrized], stage: str = "") -> dict[str, Any]:
