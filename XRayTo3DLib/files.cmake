@@ -304,6 +304,8 @@ set(XRayTo3DLib_PYTHON_RESOURCES
   Resources/Calibration/shadows.json
   Resources/Models/SHA256SUMS
   Resources/Models/biplanar.pt
+  Resources/Models/xray_convergent.pt
+  Resources/Models/xray_convergent_markers.pt
   Resources/Regions/head_neck.json
   Resources/Regions/torso.json
   XRayTo3DLib/models/model_card.schema.json
