@@ -31,6 +31,8 @@ from XRayTo3DLib.images.volume import Volume  # noqa: E402
 from XRayTo3DLib.parametrized.answer import read_source  # noqa: E402
 
 MOVES = 60
+#: Wall clock, or with --processor the time of the processor: what one thread would take on a machine with nothing else to do.
+clock = time.perf_counter
 
 
 def milliseconds(times: list[float]) -> str:
@@ -43,10 +45,10 @@ def drag(view: object, at: np.ndarray, way: tuple[float, float], between: Callab
     times, event = [], view.event  # type: ignore[attr-defined]
 
     def timed(name: str, place: np.ndarray) -> None:
-        start = time.perf_counter()
+        start = clock()
         event(name, place)
         if name == "MouseMoveEvent":
-            times.append(time.perf_counter() - start)
+            times.append(clock() - start)
 
     view.event = timed  # type: ignore[attr-defined]
     view.drag(at, way, MOVES, between)  # type: ignore[attr-defined]
@@ -61,7 +63,14 @@ def main() -> None:
     parser.add_argument("--view", default="AP")
     parser.add_argument("--networks", nargs=2, metavar=("MARKER", "IMAGE"))
     parser.add_argument("--landmark", default="chin")
+    parser.add_argument("--processor", action="store_true", help="processor time of one thread, in place of the wall clock")
     arguments = parser.parse_args()
+    if arguments.processor:
+        global clock
+        import torch
+
+        torch.set_num_threads(1)
+        clock = time.process_time
     scene = headless.start()
     source = read_source(arguments.body)
     if isinstance(source, Volume):
@@ -75,10 +84,10 @@ def main() -> None:
     index = loop.state.index(arguments.landmark)
     rounds: list[float] = []
     for _ in range(20):  # the networks alone: one round
-        start = time.perf_counter()
+        start = clock()
         loop.networks.markers(loop.state.surface.array, loop.state.xray)
         loop.networks.xray(loop.state.surface.array, loop.state.points)
-        rounds.append(time.perf_counter() - start)
+        rounds.append(clock() - start)
     print(f"{'':<34}median    95 %  (ms)")
     print(f"{'both networks once':<33}{milliseconds(rounds)}")
     normal = np.array(loop.state.surface.projection.beam_direction) * [-1, -1, 1]
@@ -88,23 +97,23 @@ def main() -> None:
         drawn: list[float] = []
 
         def draw(view: object = view, drawn: list[float] = drawn) -> None:
-            start = time.perf_counter()
+            start = clock()
             view.window.Render()  # type: ignore[attr-defined]
-            drawn.append(time.perf_counter() - start)
+            drawn.append(clock() - start)
 
         at = np.array(points.GetNthControlPointPosition(index))
         print(f"{name + ', move to image':<33}{milliseconds(drag(view, at, (20, -15), draw))}")
         print(f"{name + ', drawing by software':<33}{milliseconds(drawn)}")
         loop.undo()
     nodes, before = scene.GetNumberOfNodes(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    start, moves = time.perf_counter(), 0
+    start, moves = clock(), 0
     while moves < 500:
         at = np.array(points.GetNthControlPointPosition(index))
         drag(views["slice view"], at, ((10, 8), (-10, -8))[moves // MOVES % 2], lambda: None)
         moves += MOVES
     gc.collect()
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    seconds, new = time.perf_counter() - start, scene.GetNumberOfNodes() - nodes
+    seconds, new = clock() - start, scene.GetNumberOfNodes() - nodes
     print(f"{moves} moves in {seconds:.1f} s; {new} new nodes; memory +{grown:.1f} MB")
 
 
