@@ -44,7 +44,8 @@ def evaluate_parametrized(
     - ``training``: a folder of CTs for the methods ``mean`` and ``nearest`` and for the experiment with training images; without it
       they are left out;
     - ``models``: image networks (names or files) that are measured too; by default all that are found for region and view;
-    - ``marker``: the marker network; ``scheme``: what label files mean; ``networks``: those to use instead of the bundled ones.
+    - ``marker``: the marker network; with ``models`` it and the first of them are the pair "ours" in place of the bundled one;
+    - ``scheme``: what label files mean; ``networks``: those to use instead of the bundled ones.
 
     Raises :class:`InputError` when no CT can be measured or no network is there.
     """
@@ -52,7 +53,8 @@ def evaluate_parametrized(
     word = found.view_word(view)
     if word not in found.frame.range:
         raise InputError(f"The region {found.name} has no range for the view {view}: use one of {', '.join(found.views)}.")
-    ours = networks_for(found, word, marker) if networks is None else networks
+    named = str(models[0]) if marker and models else None
+    ours = networks_for(found, word, marker, named) if networks is None else networks
     others = {} if networks is not None else _others(found, word, ours, models, marker)
     cases, left_out = read_cases(data, found, word, scheme, limit, part(progress, 0.0, 0.2))
     known = [] if training is None else read_cases(training, found, word, scheme, None, part(progress, 0.2, 0.4))[0]

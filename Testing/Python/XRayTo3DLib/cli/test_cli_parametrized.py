@@ -24,6 +24,7 @@ from XRayTo3DLib import (
 )
 from XRayTo3DLib.io.point_lists import read_markups
 from XRayTo3DLib.parametrized.answer import body_of, parametrized_xray, read_source
+from XRayTo3DLib.parametrized.networks import load_networks
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +74,12 @@ def test_a_surface_gives_an_x_ray_whose_moved_marker_is_where_it_was_put(run, he
         assert picture.n_frames > 8
     assert "2 markers; X-ray and markers came to rest" in found.out
     # The same from the CT and in the console: the surface is that of the CT to a fraction of a pixel.
-    loop = parametrized_xray(read_source(head / "ct.nii.gz"), landmarks={"chin": told["frame_landmarks_lps_mm"]["chin"]})
+    pair = load_networks(*(str(tmp_path / "models" / f"paper_{task}.pt") for task in ("landmarks", "xray")))
+    place = {"chin": told["frame_landmarks_lps_mm"]["chin"]}
+    loop = parametrized_xray(read_source(head / "ct.nii.gz"), landmarks=place, networks=pair)
     assert loop.state.converged and set(loop.state.positions()) == {"chin", "larynx"}
-    assert np.abs(loop.state.surface.array - parametrized_xray(read_source(head / "body.stl")).state.surface.array).mean() < 0.03
+    of_surface = parametrized_xray(read_source(head / "body.stl"), networks=pair)
+    assert np.abs(loop.state.surface.array - of_surface.state.surface.array).mean() < 0.03
 
 
 def test_a_segmentation_is_a_body_too(head):
