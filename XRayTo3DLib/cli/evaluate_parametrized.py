@@ -22,7 +22,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--parametrized", action="store_true", help="measure X-rays predicted from the body's surface")
     group.add_argument("--region", metavar="NAME", help="head_neck (default), torso, or a JSON file of a region")
     group.add_argument("--direction", metavar="VIEW", help="AP (frontal, the default) or LAT (lateral)")
-    group.add_argument("--markers", metavar="NAME", help="the marker network, by name or file; with --method they are the pair \"ours\" (default: the bundled pair)")
+    group.add_argument(
+        "--markers",
+        metavar="NAME",
+        help='the marker network, by name or file; with --method they are the pair "ours" (default: the bundled pair)',
+    )
 
 
 def chosen(args: argparse.Namespace) -> bool:
