@@ -212,7 +212,7 @@ FAULTS = (
 def copy_of_tree(folder: Path) -> Path:
     """The files that git keeps or would keep, copied to ``folder``."""
     command = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard"]
-    for name in subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines():
+    for name in subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=True).stdout.splitlines():
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
@@ -223,7 +223,7 @@ def passes(tree: Path, tests: tuple[str, ...]) -> bool:
     """Whether pytest is content with ``tests`` in ``tree``; a run without a test, or one that cannot start, is an error."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tree), str(tree / "XRayTo3D")])}
     command = [sys.executable, "-m", "pytest", "-q", "-x", *tests]
-    done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=900)
+    done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, encoding="utf-8", errors="replace", timeout=900)
     if done.returncode not in (0, 1):
         raise SystemExit(f"pytest did not run {' '.join(tests)}:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
     return done.returncode == 0

@@ -39,7 +39,7 @@ def measure(engine: str, job: str, folder: Path, threads: int) -> int:
     """Bytes beyond the volume, in a new process; raises :class:`subprocess.CalledProcessError` when the engine fails."""
     command = [sys.executable, __file__, engine, job, str(folder), str(threads)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=True, env=environment)
     return int(done.stdout.strip().splitlines()[-1])
 
 

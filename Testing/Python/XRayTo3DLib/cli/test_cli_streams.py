@@ -60,7 +60,8 @@ def test_streams_that_cannot_be_written_to(ct_file, tmp_path):
                 [sys.executable, "-c", WRITING, tmp_path / name, name],
                 stdout=stream,
                 stderr=subprocess.PIPE,
-                text=True,
+                encoding="utf-8",
+                errors="replace",
                 env=environment(),
                 check=False,
             )

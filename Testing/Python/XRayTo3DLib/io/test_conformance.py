@@ -84,7 +84,9 @@ def test_dicom_validator_finds_no_error(written):
     validate = [sys.executable, "-m", "dicom_validator.validate_iods", "--edition"]
     edition = "current" if "XRAYTO3D_FETCH_STANDARD" in os.environ else "local"
     try:
-        told = subprocess.run([*validate, edition, *files], capture_output=True, text=True, timeout=200, check=False)
+        told = subprocess.run(
+            [*validate, edition, *files], capture_output=True, encoding="utf-8", errors="replace", timeout=200, check=False
+        )
     except subprocess.TimeoutExpired:
         pytest.skip("dicom-validator took more than 200 s to fetch the standard")
     if "aborting" in told.stdout:

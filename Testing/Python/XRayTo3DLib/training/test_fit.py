@@ -178,7 +178,9 @@ def test_a_run_that_was_killed_ends_at_the_same_weights(subjects, subjects_folde
     assert same(tmp_path / "whole", tmp_path / "parts")
     # In processes of their own, as a user's runs are: what other tests did to this one is not theirs.
     arguments = [str(path) for path in (Path(__file__).resolve().parents[1], tmp_path, *subjects_folders)]
-    done = subprocess.run([sys.executable, "-c", KILLED, *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, *arguments], capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
     assert done.returncode == 0, done.stderr
     assert 0 < int(done.stdout) < 8
     assert same(tmp_path / "unbroken", tmp_path / "killed")
