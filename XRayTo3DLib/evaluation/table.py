@@ -115,10 +115,15 @@ def strict(value: Any) -> Any:
 
 def write_results(results: dict[str, Any], folder: Path) -> list[Path]:
     """Write ``evaluation.json`` (strict: no NaN, no Infinity) and ``evaluation.md`` and return their paths."""
+    return write_table("evaluation", results, to_markdown(results), folder)
+
+
+def write_table(name: str, results: dict[str, Any], markdown: str, folder: Path) -> list[Path]:
+    """Write the figures of any evaluation as ``name.json`` (strict: no NaN, no Infinity) and ``name.md``; returns their paths."""
     written = []
     text = json.dumps(strict(results), indent=1, allow_nan=False)
-    for name, content in (("evaluation.json", text), ("evaluation.md", to_markdown(results))):
-        with writing(folder / name) as temporary:
+    for file, content in ((f"{name}.json", text), (f"{name}.md", markdown)):
+        with writing(folder / file) as temporary:
             temporary.write_text(content, encoding="utf-8")
-        written.append(folder / name)
+        written.append(folder / file)
     return written

@@ -19,7 +19,6 @@ SCHEMA = (
 )
 #: Control points of a curve are this many pixels apart along it.
 _STEP_PIXELS = 2.0
-_FLIP = {"LPS": np.array([1.0, 1.0, 1.0]), "RAS": np.array([-1.0, -1.0, 1.0])}
 
 
 def outline_points(curve: np.ndarray, radiograph: Radiograph, step_pixels: float = _STEP_PIXELS) -> np.ndarray:
@@ -62,12 +61,19 @@ def read_curves(path: str | Path) -> dict[str, np.ndarray]:
     try:
         curves = {}
         for number, markup in enumerate(found["markups"], 1):
-            flip = _FLIP[markup.get("coordinateSystem", "LPS")]
             points = np.array([point["position"] for point in markup["controlPoints"]], dtype=np.float64).reshape(-1, 3)
-            curves[markup.get("name") or f"curve {number}"] = points * flip
+            curves[markup.get("name") or f"curve {number}"] = to_lps(markup, points)
     except (KeyError, TypeError, ValueError, AttributeError):
         raise InputError(f"{path} is not a Markups file of 3D Slicer that can be read: save it again.") from None
     return curves
+
+
+def to_lps(markup: Mapping[str, Any], points: np.ndarray) -> np.ndarray:
+    """Points (N, 3) of one markup of a file in LPS mm: turned where the file says RAS, which older ones call 0."""
+    system = str(markup.get("coordinateSystem", "LPS")).upper()
+    if system not in ("LPS", "1", "RAS", "0"):
+        raise ValueError(system)
+    return points * np.array([-1.0, -1.0, 1.0]) if system in ("RAS", "0") else points
 
 
 def _closed_curve(name: str, points: np.ndarray, colour: list[float], description: str) -> dict[str, Any]:

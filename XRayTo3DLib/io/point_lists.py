@@ -12,7 +12,7 @@ import numpy as np
 
 from XRayTo3DLib.errors import InputError
 from XRayTo3DLib.files import parse_json, read_text_file, writing
-from XRayTo3DLib.io.markups import SCHEMA
+from XRayTo3DLib.io.markups import SCHEMA, to_lps
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,10 +63,8 @@ def read_markups(path: str | Path) -> dict[str, np.ndarray]:
     values = parse_json(read_text_file(path, "point list"), f"The point list {path}")
     try:
         markup = values["markups"][0]
-        turned = str(markup.get("coordinateSystem", "LPS")).upper() in ("RAS", "0")
-        flip = np.array([-1.0, -1.0, 1.0]) if turned else np.ones(3)
         found = {
-            str(point["label"]): np.array([float(v) for v in _three(point["position"])]) * flip
+            str(point["label"]): to_lps(markup, np.array([float(v) for v in _three(point["position"])]))
             for point in markup["controlPoints"]
             if point.get("positionStatus", "defined") == "defined"
         }

@@ -49,10 +49,6 @@ class SurfaceImage:
         """bool [row, column]: the pixels whose rays meet the body."""
         return self.array[1] > 0
 
-    def depth_mm(self) -> np.ndarray:
-        """LPS distance in mm [row, column] from the camera's plane to the nearest skin, NaN outside the body."""
-        return np.where(self.silhouette, self.array[0] * UNIT_MM, np.nan)
-
 
 def surface_image(body: Body, region: Region, view: str, points: Mapping[str, np.ndarray]) -> SurfaceImage:
     """The surface image of a body in a view of a region; ``points`` (LPS mm by name) hold the frame's two landmarks.

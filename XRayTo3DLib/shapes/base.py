@@ -15,6 +15,7 @@ from XRayTo3DLib.images.radiograph import Radiograph
 from XRayTo3DLib.images.volume import Volume
 from XRayTo3DLib.models.zoo import LoadedModel
 from XRayTo3DLib.progress import Progress
+from XRayTo3DLib.reconstruction.methods.base import check_views
 
 #: An organ's drawn outline a radiograph, bool [row, column], or ``None`` where nothing was drawn.
 Masks = Sequence[np.ndarray | None]
@@ -105,23 +106,12 @@ def check_limits(model: LoadedModel, radiographs: Sequence[Radiograph], organ: s
 
     ``stands_in``: the system gives the model scanned beams as others.
     """
-    card, name = model.file.card, model.file.name
     known = organs_of(model)
     if organ not in known:
-        raise InputError(f"The model {name} does not know the organ {organ}, but {', '.join(known)}: choose another model.")
-    views, beams = card["inputs"]["views"], card["inputs"].get("beam")
-    if not views["minimum"] <= len(radiographs) <= views["maximum"]:
         raise InputError(
-            f"The model {name} takes {views['minimum']} to {views['maximum']} views, not {len(radiographs)}: give another number "
-            "of views or choose another model."
+            f"The model {model.file.name} does not know the organ {organ}, but {', '.join(known)}: choose another model."
         )
-    for radiograph in radiographs:
-        beam = radiograph.projection.beam
-        if beams is not None and beam not in beams and not (stands_in and radiograph.projection.is_scanned):
-            raise InputError(
-                f"The model {name} takes {' and '.join(beams)} beams, but {radiograph.name or 'a view'} has a {beam} beam: choose "
-                "another model."
-            )
+    check_views(model, radiographs, stands_in)
 
 
 def organs_of(model: LoadedModel) -> list[str]:

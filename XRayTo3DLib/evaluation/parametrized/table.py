@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from XRayTo3DLib.evaluation.table import plain, strict
+from XRayTo3DLib.evaluation.table import plain, write_table
 from XRayTo3DLib.files import writing
 from XRayTo3DLib.parametrized.pictures import beside, picture
 from XRayTo3DLib.parametrized.regions import Region
@@ -130,7 +129,6 @@ def in_lines(results: Mapping[str, Any]) -> list[str]:
 def write_results(results: dict[str, Any], region: Region, folder: Path) -> list[Path]:
     """Write ``parametrized.json`` (strict), ``parametrized.md`` and its pictures, and return their paths."""
     kept = {key: value for key, value in results.items() if key not in ("states", "examples")}
-    written = []
     states, examples = results.get("states", []), results.get("examples", [])
     step = max(1, len(states) // _SHOWN)
     names: list[str] = []
@@ -140,9 +138,5 @@ def write_results(results: dict[str, Any], region: Region, folder: Path) -> list
         with writing(folder / name) as temporary:
             beside([picture(xray, region, results["range"], points) for xray, points in pair]).save(temporary, format="PNG")
         names.append(name)
-    text = json.dumps(strict(kept), indent=1, allow_nan=False)
-    for name, content in (("parametrized.json", text), ("parametrized.md", to_markdown(results, names))):
-        with writing(folder / name) as temporary:
-            temporary.write_text(content, encoding="utf-8")
-        written.append(folder / name)
+    written = write_table("parametrized", kept, to_markdown(results, names), folder)
     return [*written, *(folder / name for name in names)]

@@ -13,8 +13,6 @@ from XRayTo3DLib.geometry.grid import Grid
 
 #: What a row holds as numbers, in the order of a table.
 FIGURES = ("dice", "iou", "hausdorff_mm", "hd95_mm", "surface_distance_mm", "landmark_mm", "volume_error", "seconds")
-#: The share of cases that an interval should hold.
-NOMINAL = 0.9
 
 
 @dataclass(frozen=True, eq=False)

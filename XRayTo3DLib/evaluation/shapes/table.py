@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -10,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from XRayTo3DLib.evaluation.shapes.figures import FIGURES
-from XRayTo3DLib.evaluation.table import plain, strict
-from XRayTo3DLib.files import writing
+from XRayTo3DLib.evaluation.table import plain, write_table
 
 _COLUMNS = {
     "dice": ("Dice", ".3f"),
@@ -124,10 +122,4 @@ def _cell(row: dict[str, Any], column: str) -> str:
 
 def write_results(results: dict[str, Any], folder: Path) -> list[Path]:
     """Write ``shapes.json`` (strict: no NaN, no Infinity) and ``shapes.md`` and return their paths."""
-    written = []
-    text = json.dumps(strict(results), indent=1, allow_nan=False)
-    for name, content in (("shapes.json", text), ("shapes.md", to_markdown(results))):
-        with writing(folder / name) as temporary:
-            temporary.write_text(content, encoding="utf-8")
-        written.append(folder / name)
-    return written
+    return write_table("shapes", results, to_markdown(results), folder)

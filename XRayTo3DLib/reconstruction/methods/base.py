@@ -54,13 +54,10 @@ class Method(Protocol):
         """The volume on ``grid``. ``radiographs`` are calibrated or fitted, with pixels of about a voxel."""
 
 
-def check_limits(model: LoadedModel, radiographs: Sequence[Radiograph], grid: Grid, stands_in: bool = False) -> None:
-    """Raise :class:`InputError` when views, beams, voxels or grid are outside what the model's card states.
-
-    ``stands_in``: the method gives the model scanned beams as others.
-    """
-    card, name = model.file.card, model.file.name
-    views, beams, limits = card["inputs"]["views"], card["inputs"].get("beam"), card["outputs"]["grid"]
+def check_views(model: LoadedModel, radiographs: Sequence[Radiograph], stands_in: bool = False) -> None:
+    """Raise :class:`InputError` when the number of views or a beam is outside what the model's card states; see `check_limits`."""
+    name, inputs = model.file.name, model.file.card["inputs"]
+    views, beams = inputs["views"], inputs.get("beam")
     if not views["minimum"] <= len(radiographs) <= views["maximum"]:
         raise InputError(
             f"The model {name} takes {views['minimum']} to {views['maximum']} views, not {len(radiographs)}: give another number "
@@ -73,6 +70,15 @@ def check_limits(model: LoadedModel, radiographs: Sequence[Radiograph], grid: Gr
                 f"The model {name} takes {' and '.join(beams)} beams, but {radiograph.name or 'a view'} has a {beam} beam: choose "
                 "another model."
             )
+
+
+def check_limits(model: LoadedModel, radiographs: Sequence[Radiograph], grid: Grid, stands_in: bool = False) -> None:
+    """Raise :class:`InputError` when views, beams, voxels or grid are outside what the model's card states.
+
+    ``stands_in``: the method gives the model scanned beams as others.
+    """
+    check_views(model, radiographs, stands_in)
+    name, limits = model.file.name, model.file.card["outputs"]["grid"]
     low, high = limits["spacing_mm"]
     if min(grid.spacing) < low * (1 - 1e-6) or max(grid.spacing) > high * (1 + 1e-6):
         spacing = " x ".join(f"{s:g}" for s in grid.spacing)

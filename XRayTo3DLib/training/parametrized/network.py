@@ -248,11 +248,3 @@ class Critic(nn.Module):
 
     def forward(self, surface: Tensor, xray: Tensor) -> Tensor:
         return self.net(torch.cat([surface, xray], dim=1))
-
-
-class Pair(nn.Module):
-    """The parts that are trained together; those that a recipe does not train are empty."""
-
-    def __init__(self, marker: nn.Module, image: nn.Module, critic: nn.Module) -> None:
-        super().__init__()
-        self.marker, self.image, self.critic = marker, image, critic

@@ -5,11 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-#: What a recipe trains: one network, or both together.
-STAGES = ("marker", "image", "convergent")
-#: Whether a critic looks at the X-rays, and which.
-ADVERSARIES = ("none", "pix2pix", "wgan", "wgan_gp")
-
 
 @dataclass(frozen=True)
 class Frame:
